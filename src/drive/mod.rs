@@ -1,0 +1,3 @@
+//! Effects: connections, processes, time.
+
+pub mod transport;

@@ -1,0 +1,1 @@
+//! Makes throw-away machines and hands back hosts.

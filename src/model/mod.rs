@@ -1,0 +1,1 @@
+//! Pure: what is wanted, what is known, what would change. No async, no files, no clock.

@@ -1,0 +1,1 @@
+//! Events and plans in; text, JSON and HTML out. Never asks anything.
