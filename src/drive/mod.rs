@@ -1,3 +1,5 @@
 //! Effects: connections, processes, time.
 
+pub mod amqp;
+pub mod http;
 pub mod transport;
