@@ -1,4 +1,9 @@
 //! Pure: what is wanted, what is known, what would change. No async, no files, no clock.
 
+pub mod answers;
+pub mod at;
+pub mod cloud;
+pub mod diagnostic;
 pub mod edit;
 pub mod event;
+pub mod name;
