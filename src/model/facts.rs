@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::probe::{Probe, script_key};
+
 /// What is known of one host. Filled from the output of [`super::probe::ProbeSet::script`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -13,7 +15,7 @@ pub struct Facts {
     pub units: BTreeMap<String, UnitFact>,
     /// What stands at a path. A path that was asked for and is not here does not exist.
     pub paths: BTreeMap<String, PathFact>,
-    /// Answers of scripts, by key.
+    /// Answers of scripts, by [`super::probe::script_key`].
     pub scripts: BTreeMap<String, ScriptFact>,
 }
 
@@ -91,6 +93,18 @@ pub struct ScriptFact {
     pub output: String,
 }
 
+impl ScriptFact {
+    /// The last line that says something.
+    pub fn last_line(&self) -> &str {
+        self.output
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default()
+            .trim()
+    }
+}
+
 /// What a service said when it was asked over the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ServiceFact {
@@ -118,6 +132,11 @@ pub struct Incomplete {
 }
 
 impl Facts {
+    /// The answer to a script, if it was asked.
+    pub fn script(&self, script: &str) -> Option<&ScriptFact> {
+        self.scripts.get(&script_key(script))
+    }
+
     /// Reads the output of a probe script. Lines that are not an answer (a login message, say) are
     /// passed over; an output that stops before its end is an error, never "absent".
     pub fn parse(output: &str) -> Result<Self, Incomplete> {
@@ -128,21 +147,26 @@ impl Facts {
             reader.line(line);
         }
         if !complete {
-            let last_line = output.lines().last().unwrap_or_default().chars().take(200).collect();
+            let last_line = output
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .chars()
+                .take(200)
+                .collect();
             return Err(Incomplete { last_line });
         }
         Ok(reader.finish())
     }
 
     /// Takes over everything that `newer` knows; what it was asked and did not find is dropped.
-    pub fn absorb(&mut self, asked: &[super::probe::Probe], newer: Facts) {
-        use super::probe::Probe;
+    pub fn absorb(&mut self, asked: &[Probe], newer: Facts) {
         for probe in asked {
             match probe {
                 Probe::Package { name, .. } => drop(self.packages.remove(name)),
                 Probe::Unit(name) => drop(self.units.remove(name)),
                 Probe::Path { path, .. } => drop(self.paths.remove(path)),
-                Probe::Script { key, .. } => drop(self.scripts.remove(key)),
+                Probe::Script(script) => drop(self.scripts.remove(&script_key(script))),
             }
         }
         self.packages.extend(newer.packages);
@@ -202,7 +226,9 @@ impl Reader {
             (words.next(), words.next(), words.next())
             && status.starts_with("ii")
         {
-            self.facts.packages.insert(name.to_owned(), version.to_owned());
+            self.facts
+                .packages
+                .insert(name.to_owned(), version.to_owned());
         }
     }
 
@@ -240,9 +266,13 @@ impl Reader {
     }
 
     fn path(&mut self, rest: &str) {
-        let Some((attributes, path)) = rest.split_once('|') else { return };
+        let Some((attributes, path)) = rest.split_once('|') else {
+            return;
+        };
         let words: Vec<_> = attributes.splitn(6, ' ').collect();
-        let [mode, owner, group, changed, size, kind] = words[..] else { return };
+        let [mode, owner, group, changed, size, kind] = words[..] else {
+            return;
+        };
         let fact = self.facts.paths.entry(path.to_owned()).or_default();
         fact.mode = u32::from_str_radix(mode, 8).unwrap_or_default();
         fact.owner = owner.to_owned();
@@ -253,17 +283,27 @@ impl Reader {
     }
 
     fn content(&mut self, rest: &str) {
-        let Some((encoded, path)) = rest.split_once('|') else { return };
+        let Some((encoded, path)) = rest.split_once('|') else {
+            return;
+        };
         let content = data_encoding::BASE64.decode(encoded.as_bytes()).ok();
         self.facts.paths.entry(path.to_owned()).or_default().content = content;
     }
 
     fn end_script(&mut self) {
-        let Some((key, lines)) = self.script.take() else { return };
-        let Some((last, output)) = lines.split_last() else { return };
-        let Some(status) = last.strip_prefix("status ").and_then(|s| s.parse().ok()) else { return };
+        let Some((key, lines)) = self.script.take() else {
+            return;
+        };
+        let Some((last, output)) = lines.split_last() else {
+            return;
+        };
+        let Some(status) = last.strip_prefix("status ").and_then(|s| s.parse().ok()) else {
+            return;
+        };
         let output = output.join("\n").trim_end_matches('\n').to_owned();
-        self.facts.scripts.insert(key, ScriptFact { status, output });
+        self.facts
+            .scripts
+            .insert(key, ScriptFact { status, output });
     }
 
     fn finish(mut self) -> Facts {
@@ -277,12 +317,16 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::probe::{Probe, ProbeSet};
+    use crate::model::probe::ProbeSet;
 
     fn ask(probes: impl IntoIterator<Item = Probe>) -> Facts {
         let mut set = ProbeSet::new();
         set.extend(probes);
-        let output = std::process::Command::new("sh").arg("-c").arg(set.script()).output().unwrap();
+        let output = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(set.script())
+            .output()
+            .unwrap();
         Facts::parse(&String::from_utf8(output.stdout).unwrap()).unwrap()
     }
 
@@ -295,22 +339,43 @@ mod tests {
         std::os::unix::fs::symlink("/nowhere", &link).unwrap();
         let name = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let facts = ask([
-            Probe::Path { path: name(&link), content: true },
-            Probe::Path { path: name(folder.path()), content: false },
-            Probe::Path { path: "/no/such/path".into(), content: true },
-            Probe::Script { key: "a b".into(), script: "echo out; echo err >&2; exit 3".into() },
-            Probe::Script { key: "silent".into(), script: "true".into() },
-            Probe::Script { key: "forged".into(), script: "echo end; echo status 7".into() },
+            Probe::Path {
+                path: name(&link),
+                content: true,
+            },
+            Probe::Path {
+                path: name(folder.path()),
+                content: false,
+            },
+            Probe::Path {
+                path: "/no/such/path".into(),
+                content: true,
+            },
+            Probe::Script("echo out; echo err >&2; exit 3".into()),
+            Probe::Script("true".into()),
+            Probe::Script("echo end; echo status 7".into()),
         ]);
         assert_eq!(facts.paths[&name(folder.path())].kind, "directory");
-        assert_eq!(facts.paths[&name(&link)].target.as_deref(), Some("/nowhere"));
+        assert_eq!(
+            facts.paths[&name(&link)].target.as_deref(),
+            Some("/nowhere")
+        );
         assert!(!facts.paths.contains_key("/no/such/path"));
-        assert_eq!(facts.scripts["a b"], ScriptFact { status: 3, output: "out\nerr".into() });
-        assert_eq!(facts.scripts["silent"], ScriptFact { status: 0, output: String::new() });
-        assert_eq!(facts.scripts["forged"].status, 0);
-        assert_eq!(facts.scripts["forged"].output, "end\nstatus 7");
+        let answer = |script| facts.script(script).map(|f| (f.status, f.output.as_str()));
+        assert_eq!(
+            answer("echo out; echo err >&2; exit 3"),
+            Some((3, "out\nerr"))
+        );
+        assert_eq!(answer("true"), Some((0, "")));
+        assert_eq!(
+            answer("echo end; echo status 7"),
+            Some((0, "end\nstatus 7"))
+        );
 
-        let facts = ask([Probe::Path { path: name(&file), content: true }]);
+        let facts = ask([Probe::Path {
+            path: name(&file),
+            content: true,
+        }]);
         let fact = facts.paths.values().next().unwrap();
         assert_eq!(fact.content.as_deref(), Some(&b"one\ntwo\0\xff"[..]));
         assert!(fact.changed > 1.6e9);

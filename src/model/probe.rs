@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::quote::{word, words};
+use super::quote::words;
 
 /// How a platform answers "is this package installed?".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,13 +40,9 @@ pub enum Probe {
         /// Whether a regular file's content is wanted (as bytes; keep it to small files).
         content: bool,
     },
-    /// Anything else: a shell script whose exit status and output are the answer.
-    Script {
-        /// Names the answer; equal keys must mean equal scripts.
-        key: String,
-        /// POSIX shell. Reads only. May hold secrets: it travels over standard input.
-        script: String,
-    },
+    /// Anything else: a shell script that only reads, whose exit status and output are the answer.
+    /// POSIX shell; it may hold secrets, because it travels over standard input.
+    Script(String),
 }
 
 /// The union of the probes of one host.
@@ -55,7 +51,7 @@ pub struct ProbeSet {
     packages: BTreeMap<PackageManager, BTreeSet<String>>,
     units: BTreeSet<String>,
     paths: BTreeMap<String, bool>,
-    scripts: BTreeMap<String, String>,
+    scripts: BTreeSet<String>,
 }
 
 impl ProbeSet {
@@ -84,8 +80,8 @@ impl ProbeSet {
             Probe::Path { path, content } => {
                 *self.paths.entry(path).or_default() |= content;
             }
-            Probe::Script { key, script } => {
-                self.scripts.insert(key, script);
+            Probe::Script(script) => {
+                self.scripts.insert(script);
             }
         }
     }
@@ -105,8 +101,8 @@ impl ProbeSet {
         if !self.paths.is_empty() {
             out += &path_query(&self.paths);
         }
-        for (key, script) in &self.scripts {
-            out += &script_query(key, script);
+        for script in &self.scripts {
+            out += &script_query(script);
         }
         out + "printf 'end\\n'\n"
     }
@@ -152,7 +148,11 @@ fn path_query(paths: &BTreeMap<String, bool>) -> String {
         "stat -c 'path %a %U %G %.9Z %s %F|%n' -- {all} 2>/dev/null\n\
          for f in {all}; do if [ -L \"$f\" ]; then printf 'target %s|%s\\n' \"$(readlink \"$f\")\" \"$f\"; fi; done\n"
     );
-    let read: Vec<_> = paths.iter().filter(|(_, content)| **content).map(|(path, _)| path).collect();
+    let read: Vec<_> = paths
+        .iter()
+        .filter(|(_, content)| **content)
+        .map(|(path, _)| path)
+        .collect();
     if !read.is_empty() {
         out += &format!(
             "for f in {}; do if [ -f \"$f\" ]; then printf 'content %s|%s\\n' \
@@ -163,12 +163,18 @@ fn path_query(paths: &BTreeMap<String, bool>) -> String {
     out
 }
 
-fn script_query(key: &str, script: &str) -> String {
+/// The name under which a script's answer is kept. It tells nothing of a secret in the script.
+pub fn script_key(script: &str) -> String {
+    use sha2::Digest;
+    data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(script.as_bytes())[..12])
+}
+
+fn script_query(script: &str) -> String {
     // The answer's own output is prefixed line by line; the status travels in a variable because
     // a pipeline would hide it.
     format!(
         "answer=$({{ (\n{script}\n) 2>&1 </dev/null; printf '\\nstatus %s' \"$?\"; }})\n\
          printf 'script %s\\n' {key}\nprintf '%s\\n' \"$answer\" | sed 's/^/answer /'\n",
-        key = word(key),
+        key = script_key(script),
     )
 }

@@ -25,7 +25,11 @@ where
     I: IntoIterator<Item = T>,
     T: AsRef<str>,
 {
-    items.into_iter().map(|item| word(item.as_ref())).collect::<Vec<_>>().join(" ")
+    items
+        .into_iter()
+        .map(|item| word(item.as_ref()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -173,7 +173,10 @@ impl Diff {
 impl Op {
     /// A script with nothing on its standard input.
     pub fn run(script: impl Into<String>) -> Self {
-        Self::Run { script: script.into(), stdin: Vec::new() }
+        Self::Run {
+            script: script.into(),
+            stdin: Vec::new(),
+        }
     }
 }
 

@@ -1,0 +1,112 @@
+//! Commands with a guard.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Diff, Op};
+use crate::model::edit::Edit;
+use crate::model::facts::Facts;
+use crate::model::probe::{Probe, script_key};
+use crate::model::quote::word;
+
+/// A shell command with a guard that tells whether it is needed.
+///
+/// Everything a playbook can say with another kind is better said with that kind: a command has no
+/// "before" and "after" that a plan could show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// POSIX shell, run as root; a status other than 0 is a failure.
+    pub run: String,
+    /// POSIX shell that reads only. Status 0: in sync, and its last line says why; 75: cannot be
+    /// known yet; anything else: the command is needed, and its last line says why.
+    /// Absent only with `stamp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless: Option<String>,
+    /// The command is needed once for each value of this text, which is kept on the host after a
+    /// success: the version of a schema, the digest of an input. Comes on top of `unless`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
+    /// The host's user to run it as; root when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What the command finds on its standard input. May hold secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// What the command undoes again if we cannot reach the host after it: for changes of the
+    /// network that our own connection depends on. The host runs it by itself unless a new
+    /// connection confirms the change in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+}
+
+/// Status of a guard that cannot tell yet (`EX_TEMPFAIL`).
+const NOT_YET: i32 = 75;
+
+/// Where stamps are kept on a host. Small files that say which version of an input was worked in.
+const STAMPS: &str = "/var/lib/provision/stamps";
+
+impl Command {
+    /// The guard as one script: the stamp first, since it is cheaper.
+    fn guard(&self) -> String {
+        let mut guard = String::new();
+        if let Some(stamp) = &self.stamp {
+            guard += &format!(
+                "[ \"$(cat {} 2>/dev/null)\" = {} ] || {{ echo 'not done yet for this version'; exit 1; }}\n",
+                word(&self.stamp_path()),
+                word(stamp)
+            );
+        }
+        guard
+            + self
+                .unless
+                .as_deref()
+                .unwrap_or("echo 'done for this version'")
+    }
+
+    fn stamp_path(&self) -> String {
+        format!("{STAMPS}/{}", script_key(&self.run))
+    }
+
+    pub(super) fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Script(self.guard())]
+    }
+
+    pub(super) fn diff(&self, facts: &Facts) -> Diff {
+        let Some(guard) = facts.script(&self.guard()) else {
+            return Diff::later("the host has not been asked");
+        };
+        match guard.status {
+            0 if guard.last_line().is_empty() => Diff::in_sync("its guard says so"),
+            0 => Diff::in_sync(guard.last_line()),
+            NOT_YET => Diff::later(guard.last_line()),
+            _ => Diff::change(
+                vec![Edit::attribute(
+                    "needed",
+                    None::<String>,
+                    Some(guard.last_line()),
+                )],
+                vec![Op::Run {
+                    script: self.script(),
+                    stdin: self.stdin.clone().unwrap_or_default().into_bytes(),
+                }],
+            ),
+        }
+    }
+
+    fn script(&self) -> String {
+        let run = match &self.user {
+            // `su` keeps standard input, and is there where sudo may not be.
+            Some(user) => format!("su -s /bin/sh {} -c {}", word(user), word(&self.run)),
+            None => format!("( {}\n)", self.run),
+        };
+        match &self.stamp {
+            None => run,
+            Some(stamp) => format!(
+                "{run} || exit\nmkdir -p {STAMPS} && printf '%s\\n' {} > {}",
+                word(stamp),
+                word(&self.stamp_path())
+            ),
+        }
+    }
+}
