@@ -154,11 +154,12 @@ fn path_query(paths: &BTreeMap<String, bool>) -> String {
         .map(|(path, _)| path)
         .collect();
     if !read.is_empty() {
-        out += &format!(
+        let contents = format!(
             "for f in {}; do if [ -f \"$f\" ]; then printf 'content %s|%s\\n' \
              \"$(base64 < \"$f\" | tr -d '\\n')\" \"$f\"; fi; done\n",
             words(read)
         );
+        out += &contents;
     }
     out
 }

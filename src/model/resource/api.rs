@@ -169,7 +169,7 @@ fn escape(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => {
                 out.push(char::from(byte));
             }
-            other => out += &format!("%{other:02X}"),
+            other => out.extend(["%", &data_encoding::HEXUPPER.encode(&[other])]),
         }
     }
     out

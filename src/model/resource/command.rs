@@ -49,19 +49,18 @@ const STAMPS: &str = "/var/lib/provision/stamps";
 impl Command {
     /// The guard as one script: the stamp first, since it is cheaper.
     fn guard(&self) -> String {
-        let mut guard = String::new();
-        if let Some(stamp) = &self.stamp {
-            guard += &format!(
-                "[ \"$(cat {} 2>/dev/null)\" = {} ] || {{ echo 'not done yet for this version'; exit 1; }}\n",
-                word(&self.stamp_path()),
-                word(stamp)
-            );
-        }
-        guard
-            + self
-                .unless
-                .as_deref()
-                .unwrap_or("echo 'done for this version'")
+        let unless = self
+            .unless
+            .as_deref()
+            .unwrap_or("echo 'done for this version'");
+        let Some(stamp) = &self.stamp else {
+            return unless.to_owned();
+        };
+        format!(
+            "[ \"$(cat {} 2>/dev/null)\" = {} ] || {{ echo 'not done yet for this version'; exit 1; }}\n{unless}",
+            word(&self.stamp_path()),
+            word(stamp)
+        )
     }
 
     fn stamp_path(&self) -> String {
