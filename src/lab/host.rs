@@ -1,0 +1,286 @@
+//! One host's files: its own over the shared base, its keys, and the mount of both together.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use super::base::{create_dir, remove_tree};
+use super::error::LabError;
+use super::places::HostDir;
+use super::program::Program;
+use super::spec::{LabHost, LabSpec};
+
+/// A file that makes a host itself, and not another host of the same base.
+#[derive(Debug, PartialEq, Eq)]
+struct OwnFile {
+    path: &'static str,
+    mode: u32,
+    text: String,
+}
+
+fn own(path: &'static str, mode: u32, text: impl Into<String>) -> OwnFile {
+    OwnFile {
+        path,
+        mode,
+        text: text.into(),
+    }
+}
+
+/// Writes the host's own files, once: afterwards they belong to whoever works on the host.
+pub(crate) async fn make(
+    spec: &LabSpec,
+    host: &LabHost,
+    directory: &HostDir,
+    authorized_key: &str,
+) -> Result<(), LabError> {
+    if directory.made().exists() {
+        return Ok(());
+    }
+    for path in [directory.upper(), directory.work()] {
+        remove_tree(&path).await?;
+        create_dir(&path).await?;
+    }
+    create_dir(&directory.root()).await?;
+    let host_key = keypair(&directory.host_key(), &host.name).await?;
+    let private_key = read(&directory.host_key())?;
+    let mut files = own_files(spec, host, &machine_resolvers()?);
+    files.push(own(
+        "root/.ssh/authorized_keys",
+        0o600,
+        format!("{authorized_key}\n"),
+    ));
+    files.push(own("etc/ssh/ssh_host_ed25519_key", 0o600, private_key));
+    files.push(own(
+        "etc/ssh/ssh_host_ed25519_key.pub",
+        0o644,
+        format!("{host_key}\n"),
+    ));
+    for file in files {
+        write(&directory.upper(), &file)?;
+    }
+    fs::write(directory.made(), "").map_err(LabError::file("write", &directory.made()))
+}
+
+/// Forgets what the host changed; the next [`make`] starts from the base. Keys stay.
+pub(crate) async fn forget(directory: &HostDir) -> Result<(), LabError> {
+    let _ = fs::remove_file(directory.made());
+    remove_tree(&directory.upper()).await?;
+    remove_tree(&directory.work()).await
+}
+
+/// Mounts the host's file system where it is not mounted.
+pub(crate) async fn mount(base: &Path, directory: &HostDir) -> Result<(), LabError> {
+    let root = directory.root();
+    if is_mounted(&root) {
+        return Ok(());
+    }
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        base.display(),
+        directory.upper().display(),
+        directory.work().display()
+    );
+    let step = format!("mount the file system `{}`", root.display());
+    let help = "the state directory must be on a file system that can be the upper layer of an overlay, \
+                such as ext4 or xfs; set XDG_STATE_HOME to a directory on one";
+    let mount = Program::new("mount")
+        .args(["-t", "overlay", "overlay", "-o", &options])
+        .arg(&root);
+    mount
+        .run()
+        .await
+        .map_err(LabError::step(step, help))
+        .map(drop)
+}
+
+/// Takes the mount away. Just after the end of a host's processes the kernel may still hold it for a moment.
+pub(crate) async fn unmount(directory: &HostDir) -> Result<(), LabError> {
+    let root = directory.root();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while is_mounted(&root) {
+        match Program::new("umount").arg(&root).run().await {
+            Ok(_) => {}
+            Err(_) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Err(error) => {
+                let step = format!("unmount `{}`", root.display());
+                let help = format!("see who uses it with `fuser -vm {}`", root.display());
+                return Err(LabError::step(step, help)(error));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes an SSH key pair without a passphrase where there is none; returns the public line without its comment.
+pub(crate) async fn keypair(private: &Path, comment: &str) -> Result<String, LabError> {
+    let public = private.with_extension("pub");
+    if !(private.exists() && public.exists()) {
+        let _ = fs::remove_file(private);
+        let keygen = Program::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
+            .arg(private);
+        let step = format!("make the key pair `{}`", private.display());
+        keygen
+            .run()
+            .await
+            .map_err(LabError::step(step, "see whether the disk is full"))?;
+    }
+    let text = read(&public)?;
+    Ok(text
+        .split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" "))
+}
+
+fn own_files(spec: &LabSpec, host: &LabHost, resolvers: &str) -> Vec<OwnFile> {
+    let LabHost { name, address, .. } = host;
+    let prefix = spec.management.network.prefix_len();
+    let gateway = spec.management.gateway;
+    vec![
+        own("etc/hostname", 0o644, format!("{name}\n")),
+        own(
+            "etc/hosts",
+            0o644,
+            format!("127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n"),
+        ),
+        own(
+            "etc/machine-id",
+            0o444,
+            format!("{:032x}\n", rand::random::<u128>()),
+        ),
+        own("etc/resolv.conf", 0o644, resolvers),
+        own(
+            "etc/systemd/network/10-eth0.network",
+            0o644,
+            format!(
+                "[Match]\nName=eth0\n\n[Network]\nAddress={address}/{prefix}\nGateway={gateway}\n\
+                 IPv6AcceptRA=no\n"
+            ),
+        ),
+    ]
+}
+
+/// This machine's name servers, as far as its hosts can reach them.
+fn machine_resolvers() -> Result<String, LabError> {
+    // Where systemd-resolved answers on a loopback address, its own list of servers is beside it.
+    let candidates = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+    for path in candidates {
+        let text = resolvers(&fs::read_to_string(path).unwrap_or_default());
+        if text.contains("nameserver") {
+            return Ok(text);
+        }
+    }
+    // Nothing that a host could use: names are not resolved there, which apt will say.
+    Ok(String::new())
+}
+
+fn resolvers(text: &str) -> String {
+    let useful = |line: &&str| {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("nameserver"), Some(address)) => address
+                .parse::<std::net::Ipv4Addr>()
+                .is_ok_and(|address| !address.is_loopback()),
+            (Some("search" | "domain" | "options"), Some(_)) => true,
+            _ => false,
+        }
+    };
+    text.lines()
+        .filter(useful)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn write(root: &Path, file: &OwnFile) -> Result<(), LabError> {
+    let path = root.join(file.path);
+    if let Some(parent) = path.parent() {
+        let private = parent.ends_with(".ssh");
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, if private { 0o700 } else { 0o755 });
+        builder
+            .create(parent)
+            .map_err(LabError::file("make", parent))?;
+        if private && let Some(home) = parent.parent() {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(home, mode).map_err(LabError::file("protect", home))?;
+        }
+    }
+    let open = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(file.mode)
+        .open(&path);
+    let mut open = open.map_err(LabError::file("write", &path))?;
+    open.write_all(file.text.as_bytes())
+        .map_err(LabError::file("write", &path))
+}
+
+fn read(path: &Path) -> Result<String, LabError> {
+    fs::read_to_string(path).map_err(LabError::file("read", path))
+}
+
+/// Whether something is mounted exactly there.
+pub(crate) fn is_mounted(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mount_points(&mounts).any(|mounted| Path::new(&mounted) == path)
+}
+
+fn mount_points(mounts: &str) -> impl Iterator<Item = String> {
+    let unescaped = |path: &str| {
+        path.replace("\\040", " ")
+            .replace("\\011", "\t")
+            .replace("\\134", "\\")
+    };
+    mounts
+        .lines()
+        .filter_map(move |line| line.split(' ').nth(4).map(unescaped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::tests::spec;
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_its_name_and_address() {
+        let lab = spec();
+        let files = own_files(&lab, &lab.hosts[0], "nameserver 192.0.2.53\n");
+        let text = |path: &str| &files.iter().find(|file| file.path == path).unwrap().text;
+        assert_eq!(text("etc/hostname"), "controller\n");
+        let network = text("etc/systemd/network/10-eth0.network");
+        assert!(network.contains("Address=10.0.0.100/24\nGateway=10.0.0.1\n"));
+        assert_eq!(text("etc/machine-id").trim().len(), 32);
+        assert_eq!(text("etc/resolv.conf"), "nameserver 192.0.2.53\n");
+    }
+
+    #[test]
+    fn only_name_servers_that_a_host_can_reach_are_passed_on() {
+        let machine = "\
+# made by something
+nameserver 127.0.0.53
+nameserver ::1
+nameserver 192.0.2.53
+search example.org
+";
+        assert_eq!(
+            resolvers(machine),
+            "nameserver 192.0.2.53\nsearch example.org\n"
+        );
+    }
+
+    #[test]
+    fn mount_points_with_spaces_are_read() {
+        let mounts = "36 35 98:0 / /mnt/a\\040b rw - ext4 /dev/x rw\n37 35 98:0 / /mnt/c rw - ext4 /dev/x rw\n";
+        assert_eq!(
+            mount_points(mounts).collect::<Vec<_>>(),
+            ["/mnt/a b", "/mnt/c"]
+        );
+    }
+}
