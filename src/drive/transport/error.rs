@@ -180,6 +180,16 @@ pub enum RunError {
         /// The host's words.
         cause: String,
     },
+    /// Nothing accepts connections there, as seen from the host.
+    #[error("{host}: nothing accepts connections on {address}:{port}")]
+    NoListener {
+        /// Host name in the answer file.
+        host: String,
+        /// Address asked for.
+        address: String,
+        /// Port asked for.
+        port: u16,
+    },
     /// Becoming root did not work.
     #[error("{host}: `{user}` cannot become root: {cause}")]
     Sudo {

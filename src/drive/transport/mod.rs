@@ -13,7 +13,15 @@
 
 mod command;
 mod error;
+mod exchange;
+mod known_hosts;
+mod local;
+mod pins;
+mod running;
 mod session;
+mod shell;
+mod ssh;
+mod ssh_auth;
 mod target;
 
 pub use command::{Capture, Command, LineSink, Output, Stream};

@@ -131,6 +131,29 @@ impl Find {
 }
 
 impl Call {
+    /// When the reply means "in sync", with every reference replaced by its value.
+    pub fn resolved_holds(&self, values: &BTreeMap<String, String>) -> Holds {
+        let mut holds = self.holds.clone();
+        for find in &mut holds.find {
+            find.with.values_mut().for_each(|value| refs::replace_all(value, values));
+        }
+        holds
+    }
+
+    /// The references in everything that it may send or compare, each once.
+    pub fn refs(&self) -> Vec<String> {
+        let mut found = self.ask.refs();
+        for request in &self.act {
+            found.extend(request.refs());
+        }
+        for value in self.holds.find.iter().flat_map(|find| find.with.values()) {
+            refs::find_all(value, &mut found);
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
     pub(super) fn diff(&self, fact: &ServiceFact) -> Diff {
         match fact {
             ServiceFact::Unknown(why) | ServiceFact::Refused(why) => Diff::later(why),

@@ -1,0 +1,390 @@
+//! The engine: carries a plan's questions and operations to where they belong.
+//!
+//! [`survey`] asks everything once and touches nothing. [`apply`] works through the plan: every step
+//! starts as soon as what it needs is there, so lanes and hosts run at the same time. A step that the
+//! survey found in sync is taken at its word as long as nothing has changed on its host since;
+//! otherwise it is asked again just before its turn, and once more after it has changed something:
+//! what did not take effect is a failure, whatever the command's status said.
+//!
+//! The engine makes no choices: what a difference is, and what is done about it, is decided in `model`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::act::{self, Failure};
+use super::bus::Bus;
+use super::world::{Known, World};
+use crate::model::edit::Edit;
+use crate::model::event::{Event, Outcome, StepId, Verdict};
+use crate::model::plan::{Plan, Step};
+use crate::model::probe::Probe;
+use crate::model::resource::{Change, Diff, Question};
+
+/// How long a step that cannot be decided yet is asked again: services need a moment after a start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a run needs.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// What can be reached.
+    pub world: World,
+    /// Where everything that happens is said.
+    pub bus: Bus,
+    /// Cancelled: no further step is started.
+    pub stop: CancellationToken,
+    /// Cancelled: steps under way are ended.
+    pub stop_now: CancellationToken,
+}
+
+/// How the steps of a plan ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Were as wanted.
+    pub unchanged: usize,
+    /// Were made so.
+    pub changed: usize,
+    /// Are not so.
+    pub failed: usize,
+    /// Were not tried: something they need has failed.
+    pub skipped: usize,
+    /// Were not tried: the user stopped the run.
+    pub cancelled: usize,
+}
+
+/// The verdict on each step, in the plan's order; none for steps of a host that gave no answer.
+pub type Verdicts = Vec<Option<Diff>>;
+
+/// Asks every question of the plan and compares. One round trip for each host.
+pub async fn survey(engine: &Engine, plan: &Plan) -> Verdicts {
+    let facts = probe_hosts(engine, plan.steps.iter().map(|step| (step.host(), step.resource.question()))).await;
+    let mut asked = JoinSet::new();
+    let mut verdicts: Verdicts = vec![None; plan.steps.len()];
+    for (index, step) in plan.steps.iter().enumerate() {
+        match step.resource.question() {
+            Question::Host(_) => {
+                let known = facts.get(step.host()).cloned();
+                verdicts[index] = known.map(|known| step.resource.diff(known.as_answer()));
+            }
+            _ => {
+                let (world, step) = (engine.world.clone(), step.clone());
+                asked.spawn(async move {
+                    (index, world.verdict(step.host(), &step.resource).await.ok())
+                });
+            }
+        }
+    }
+    while let Some(Ok((index, verdict))) = asked.join_next().await {
+        verdicts[index] = verdict;
+    }
+    for (step, verdict) in plan.steps.iter().zip(&verdicts) {
+        if let Some(verdict) = verdict {
+            engine.bus.send(Event::StepPlanned { step: step.shown.clone(), verdict: shown(verdict) });
+        }
+    }
+    verdicts
+}
+
+/// All host questions in one script a host, all hosts at once.
+async fn probe_hosts<'a>(
+    engine: &Engine,
+    questions: impl Iterator<Item = (&'a str, Question<'a>)>,
+) -> BTreeMap<String, Arc<Known>> {
+    let mut by_host: BTreeMap<String, Vec<Probe>> = BTreeMap::new();
+    for (host, question) in questions {
+        if let Question::Host(probes) = question {
+            by_host.entry(host.to_owned()).or_default().extend(probes);
+        }
+    }
+    let mut asked = JoinSet::new();
+    for (host, probes) in by_host {
+        let (world, bus) = (engine.world.clone(), engine.bus.clone());
+        asked.spawn(async move {
+            let facts = world.probe(&host, &probes).await;
+            if let Err(error) = &facts {
+                let problem = crate::model::event::Problem {
+                    host: Some(host.clone()),
+                    causes: vec![error.to_string()],
+                    ..crate::model::event::Problem::error("host::probe", "the host could not be asked")
+                };
+                bus.send(Event::HostFailed { host: host.clone(), problem });
+            }
+            (host, facts)
+        });
+    }
+    let mut known = BTreeMap::new();
+    while let Some(Ok((host, facts))) = asked.join_next().await {
+        if let Ok(facts) = facts {
+            known.insert(host, Arc::new(Known::Host(facts)));
+        }
+    }
+    known
+}
+
+fn shown(verdict: &Diff) -> Verdict {
+    match verdict {
+        Diff::InSync(reason) => Verdict::InSync { reason: reason.clone() },
+        Diff::Change(change) => Verdict::Change { edits: change.edits.clone() },
+        Diff::Later(reason) | Diff::Refused(reason) => Verdict::Later { reason: reason.clone() },
+    }
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Running,
+    Good,
+    Bad,
+}
+
+/// Works through the plan.
+pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
+    let changes = Arc::new(Changes::new(plan));
+    let mut states = vec![State::Open; plan.steps.len()];
+    let mut totals = Totals::default();
+    let mut running = JoinSet::new();
+    let mut verdicts = verdicts;
+    loop {
+        start_ready(engine, plan, &mut states, &mut verdicts, &changes, &mut running, &mut totals);
+        let finished = tokio::select! {
+            finished = running.join_next() => finished,
+            () = engine.stop_now.cancelled() => None,
+        };
+        let Some(finished) = finished else { break };
+        // A panic inside a step is a fault of ours; its step stays open and is reported as cancelled.
+        let Ok((index, outcome, elapsed)) = finished else { continue };
+        states[index] = match outcome {
+            Outcome::Unchanged { .. } | Outcome::Changed { .. } => State::Good,
+            _ => State::Bad,
+        };
+        finish(engine, &plan.steps[index], outcome, elapsed, &mut totals);
+    }
+    running.shutdown().await;
+    for (index, step) in plan.steps.iter().enumerate() {
+        if matches!(states[index], State::Open | State::Running) {
+            finish(engine, step, Outcome::Cancelled, Duration::ZERO, &mut totals);
+        }
+    }
+    totals
+}
+
+fn finish(engine: &Engine, step: &Step, outcome: Outcome, elapsed: Duration, totals: &mut Totals) {
+    match &outcome {
+        Outcome::Unchanged { .. } => totals.unchanged += 1,
+        Outcome::Changed { .. } => totals.changed += 1,
+        Outcome::Skipped { .. } => totals.skipped += 1,
+        Outcome::Failed { .. } => totals.failed += 1,
+        Outcome::Cancelled => totals.cancelled += 1,
+    }
+    engine.bus.send(Event::StepFinished {
+        step: step.id().clone(),
+        host: step.host().to_owned(),
+        outcome,
+        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+    });
+}
+
+type Finished = (usize, Outcome, Duration);
+
+/// Starts every step whose needs are met; skips those whose needs have failed.
+fn start_ready(
+    engine: &Engine,
+    plan: &Plan,
+    states: &mut [State],
+    verdicts: &mut Verdicts,
+    changes: &Arc<Changes>,
+    running: &mut JoinSet<Finished>,
+    totals: &mut Totals,
+) {
+    // Needs stand before what needs them, so one pass settles everything that follows from a failure.
+    for (index, step) in plan.steps.iter().enumerate() {
+        if states[index] != State::Open {
+            continue;
+        }
+        let bad = step.needs.iter().find(|need| states[**need] == State::Bad);
+        let skip = |reason: String| Outcome::Skipped { reason };
+        if let Some(bad) = bad {
+            states[index] = State::Bad;
+            let needed = plan.steps[*bad].id();
+            finish(engine, step, skip(format!("it needs {needed}")), Duration::ZERO, totals);
+        } else if !engine.world.sessions.contains_key(step.host()) {
+            states[index] = State::Bad;
+            finish(engine, step, skip("its host was not reached".into()), Duration::ZERO, totals);
+        } else if !engine.stop.is_cancelled()
+            && step.needs.iter().all(|need| states[*need] == State::Good)
+        {
+            states[index] = State::Running;
+            engine.bus.send(Event::StepStarted { step: step.shown.clone() });
+            let (engine, step, changes) = (engine.clone(), step.clone(), Arc::clone(changes));
+            let verdict = verdicts[index].take();
+            running.spawn(async move {
+                let started = Instant::now();
+                let outcome = work(&engine, &step, verdict, &changes).await;
+                (index, outcome, started.elapsed())
+            });
+        }
+    }
+}
+
+/// Counts what has changed since the survey, by host and in all.
+#[derive(Debug)]
+struct Changes {
+    by_host: BTreeMap<String, AtomicU64>,
+    all: AtomicU64,
+}
+
+impl Changes {
+    fn new(plan: &Plan) -> Self {
+        let by_host = plan.steps.iter().map(|s| (s.host().to_owned(), AtomicU64::new(0))).collect();
+        Self { by_host, all: AtomicU64::new(0) }
+    }
+
+    fn note(&self, step: &Step) {
+        self.all.fetch_add(1, Ordering::SeqCst);
+        if let Some(count) = self.by_host.get(step.host()) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether what the survey found for this step must still be so.
+    fn none_for(&self, step: &Step) -> bool {
+        match step.resource.question() {
+            Question::Host(_) => {
+                self.by_host.get(step.host()).is_none_or(|count| count.load(Ordering::SeqCst) == 0)
+            }
+            _ => self.all.load(Ordering::SeqCst) == 0,
+        }
+    }
+}
+
+/// One step, from its question to its outcome.
+async fn work(engine: &Engine, step: &Step, surveyed: Option<Diff>, changes: &Changes) -> Outcome {
+    let until = Instant::now() + Duration::from_secs(step.deadline);
+    let mut surveyed = surveyed.filter(|_| changes.none_for(step));
+    let mut attempt = 1;
+    loop {
+        let result = attempt_once(engine, step, surveyed.take(), changes, until).await;
+        let failure = match result {
+            Ok(outcome) => return outcome,
+            Err(failure) => failure,
+        };
+        let again = failure.passing || attempt <= step.retries;
+        let pause = Duration::from_secs(1 << attempt.min(4));
+        if !again || attempt > step.retries.max(3) || Instant::now() + pause >= until {
+            return Outcome::Failed { problem: failure.problem };
+        }
+        engine.bus.send(Event::StepRetrying {
+            step: step.id().clone(),
+            host: step.host().to_owned(),
+            attempt,
+            of: None,
+            reason: failure.problem.causes.first().unwrap_or(&failure.problem.message).clone(),
+            wait_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+        });
+        tokio::time::sleep(pause).await;
+        reconnect(engine, step).await;
+        attempt += 1;
+    }
+}
+
+async fn reconnect(engine: &Engine, step: &Step) {
+    if let Ok(session) = engine.world.session(step.host())
+        && !session.is_alive()
+    {
+        // When this fails the step's next attempt says so.
+        let _ = session.reconnect(Duration::from_secs(60)).await;
+    }
+}
+
+async fn attempt_once(
+    engine: &Engine,
+    step: &Step,
+    surveyed: Option<Diff>,
+    changes: &Changes,
+    until: Instant,
+) -> Result<Outcome, Failure> {
+    let verdict = match surveyed {
+        Some(verdict @ (Diff::InSync(_) | Diff::Change(_))) => verdict,
+        _ => decide(engine, step, until).await?,
+    };
+    let change = match verdict {
+        Diff::InSync(reason) => return Ok(Outcome::Unchanged { reason }),
+        Diff::Refused(why) => return Err(Failure::new(step, "step::refused", why)),
+        Diff::Later(why) => {
+            let mut failed = Failure::new(step, "step::undecided", "it cannot be decided even now");
+            failed.problem.causes.push(why);
+            return Err(failed);
+        }
+        Diff::Change(change) => change,
+    };
+    let done = act::carry_out(&engine.world, &engine.bus, step, &change, until).await;
+    changes.note(step);
+    done?;
+    confirm(engine, step, change.edits).await
+}
+
+/// Asks until the answer is more than "later", but not for long.
+async fn decide(engine: &Engine, step: &Step, until: Instant) -> Result<Diff, Failure> {
+    let patience = until.min(Instant::now() + PATIENCE);
+    loop {
+        if let Some(openstack) = &engine.world.openstack
+            && !matches!(step.resource.question(), Question::Host(_))
+        {
+            openstack.forget();
+        }
+        let verdict = engine.world.verdict(step.host(), &step.resource).await;
+        let verdict = verdict.map_err(|error| Failure::asking(step, &error))?;
+        let pause = Duration::from_millis(500);
+        if !matches!(verdict, Diff::Later(_)) || Instant::now() + pause >= patience {
+            return Ok(verdict);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// What was changed must be in sync now.
+async fn confirm(engine: &Engine, step: &Step, edits: Vec<Edit>) -> Result<Outcome, Failure> {
+    let verdict = engine.world.verdict(step.host(), &step.resource).await;
+    let left = match verdict.map_err(|error| Failure::asking(step, &error))? {
+        Diff::InSync(_) => return Ok(Outcome::Changed { edits, summary: None }),
+        Diff::Change(Change { edits, .. }) => edits
+            .iter()
+            .map(|edit| {
+                let of = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
+                match edit.kind {
+                    crate::model::edit::EditKind::Attribute => {
+                        format!("{}: {} instead of {}", edit.what, of(&edit.before), of(&edit.after))
+                    }
+                    crate::model::edit::EditKind::File => format!("{} differs still", edit.what),
+                }
+            })
+            .collect(),
+        Diff::Later(why) | Diff::Refused(why) => vec![why],
+    };
+    let mut failed = Failure::new(step, "step::no_effect", "the change did not take effect");
+    failed.problem.causes = left;
+    Err(failed)
+}
+
+/// Removes what the plan's API steps have made, last first. Failures are reported and passed over.
+pub async fn remove(engine: &Engine, plan: &Plan) -> Totals {
+    let mut reversed = Plan::default();
+    for step in plan.steps.iter().rev() {
+        let Some(resource) = step.resource.absent() else { continue };
+        let mut step = step.clone();
+        step.resource = resource;
+        step.shown.id = StepId::from_text(format!("remove {}", step.shown.id));
+        step.shown.name = format!("Remove again: {}", step.shown.name);
+        step.retries = step.retries.max(5);
+        step.needs = reversed.steps.len().checked_sub(1).into_iter().collect();
+        reversed.steps.push(step);
+    }
+    reversed.number();
+    let none = vec![None; reversed.steps.len()];
+    apply(engine, &reversed, none).await
+}
