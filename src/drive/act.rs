@@ -16,11 +16,11 @@ const PAUSES_MS: [u64; 6] = [100, 200, 300, 500, 700, 1000];
 
 /// Why a step did not do what it was to do.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub(super) struct Failure {
     /// What is shown.
-    pub problem: Problem,
+    pub(super) problem: Problem,
     /// Whether the same might succeed a moment later.
-    pub passing: bool,
+    pub(super) passing: bool,
 }
 
 impl Failure {
@@ -30,7 +30,10 @@ impl Failure {
             step: Some(step.id().clone()),
             ..Problem::error(code, message)
         };
-        Self { problem, passing: false }
+        Self {
+            problem,
+            passing: false,
+        }
     }
 
     pub(super) fn asking(step: &Step, error: &AskError) -> Self {
@@ -66,11 +69,18 @@ pub(super) async fn carry_out(
         match op {
             Op::Run { script, stdin } => run(world, bus, step, script, stdin, until).await?,
             Op::Request(request) => {
-                let openstack = world.openstack.as_ref().ok_or_else(|| no_controller(step))?;
+                let openstack = world
+                    .openstack
+                    .as_ref()
+                    .ok_or_else(|| no_controller(step))?;
                 let reply = openstack.send(request).await;
                 let reply = reply.map_err(|error| {
-                    let failed = Failure::new(step, "service::unreachable", "the request was not answered");
-                    Failure { passing: true, ..failed.because(with_causes(&error)) }
+                    let failed =
+                        Failure::new(step, "service::unreachable", "the request was not answered");
+                    Failure {
+                        passing: true,
+                        ..failed.because(with_causes(&error))
+                    }
                 })?;
                 // Gone already is as good as removed.
                 let gone = request.method == "DELETE" && reply.status == 404;
@@ -79,14 +89,24 @@ pub(super) async fn carry_out(
                     let failed = Failure::new(step, "service::refused", what);
                     let passing = matches!(reply.status, 409 | 500..);
                     let cause = format!("status {}: {}", reply.status, reply.said());
-                    return Err(Failure { passing, ..failed.because(cause) });
+                    return Err(Failure {
+                        passing,
+                        ..failed.because(cause)
+                    });
                 }
             }
             Op::Upload { image, id } => {
-                let openstack = world.openstack.as_ref().ok_or_else(|| no_controller(step))?;
-                openstack.upload(image, id.as_deref()).await.map_err(|cause| {
-                    Failure::new(step, "service::upload", "the image was not taken").because(cause)
-                })?;
+                let openstack = world
+                    .openstack
+                    .as_ref()
+                    .ok_or_else(|| no_controller(step))?;
+                openstack
+                    .upload(image, id.as_deref())
+                    .await
+                    .map_err(|cause| {
+                        Failure::new(step, "service::upload", "the image was not taken")
+                            .because(cause)
+                    })?;
             }
             Op::Poll => poll(world, step, until).await?,
             Op::Reboot => reboot(world, step, until).await?,
@@ -96,7 +116,11 @@ pub(super) async fn carry_out(
 }
 
 fn no_controller(step: &Step) -> Failure {
-    Failure::new(step, "service::unreachable", "there is no connection to the controller")
+    Failure::new(
+        step,
+        "service::unreachable",
+        "there is no connection to the controller",
+    )
 }
 
 async fn run(
@@ -107,14 +131,21 @@ async fn run(
     stdin: &[u8],
     until: Instant,
 ) -> Result<(), Failure> {
-    let session = world.session(step.host()).map_err(|error| Failure::asking(step, &error))?;
+    let session = world
+        .session(step.host())
+        .map_err(|error| Failure::asking(step, &error))?;
     let (bus, id, host) = (bus.clone(), step.id().clone(), step.host().to_owned());
     let sink = Arc::new(move |stream, line: &str| {
         let stream = match stream {
             Stream::Stdout => event::Stream::Stdout,
             Stream::Stderr => event::Stream::Stderr,
         };
-        bus.send(Event::Output { step: id.clone(), host: host.clone(), stream, line: line.into() });
+        bus.send(Event::Output {
+            step: id.clone(),
+            host: host.clone(),
+            stream,
+            line: line.into(),
+        });
     });
     let command = Command::new(script)
         .stdin(stdin.to_vec())
@@ -123,13 +154,19 @@ async fn run(
     let output = session.run(command).await.map_err(|error| {
         let passing = matches!(error, super::transport::RunError::Lost { .. });
         let failed = Failure::new(step, "step::run", "the command did not run to its end");
-        Failure { passing, ..failed.because(error.to_string()) }
+        Failure {
+            passing,
+            ..failed.because(error.to_string())
+        }
     })?;
     if output.success() {
         return Ok(());
     }
-    let mut failed =
-        Failure::new(step, "step::status", format!("the command ended with status {}", output.status));
+    let mut failed = Failure::new(
+        step,
+        "step::status",
+        format!("the command ended with status {}", output.status),
+    );
     failed.problem.tail = output.last_lines(TAIL_LINES);
     Err(failed.help(format!(
         "mend the cause on {} and run the same command again: it goes on from here",
@@ -157,7 +194,11 @@ async fn poll(world: &World, step: &Step, until: Instant) -> Result<(), Failure>
         let pause = Duration::from_millis(PAUSES_MS[round.min(PAUSES_MS.len() - 1)]);
         if Instant::now() + pause >= until {
             let waited = started.elapsed().as_secs();
-            let failed = Failure::new(step, "step::deadline", format!("it is still not so after {waited} s"));
+            let failed = Failure::new(
+                step,
+                "step::deadline",
+                format!("it is still not so after {waited} s"),
+            );
             return Err(failed.because(why));
         }
         tokio::time::sleep(pause).await;
@@ -175,7 +216,9 @@ fn seen(change: &Change) -> String {
 }
 
 async fn give_up_on_failed_units(world: &World, step: &Step) -> Result<(), Failure> {
-    let Resource::Wait(wait) = &step.resource else { return Ok(()) };
+    let Resource::Wait(wait) = &step.resource else {
+        return Ok(());
+    };
     let lines = world.failed_units(step.host(), &wait.units).await;
     let lines = lines.map_err(|error| Failure::asking(step, &error))?;
     if lines.is_empty() {
@@ -183,18 +226,37 @@ async fn give_up_on_failed_units(world: &World, step: &Step) -> Result<(), Failu
     }
     let mut failed = Failure::new(step, "unit::failed", lines[0].clone());
     failed.problem.tail = lines[1..].to_vec();
-    Err(failed.help(format!("`journalctl -u {}` on {} says more", wait.units.join(" -u "), step.host())))
+    Err(failed.help(format!(
+        "`journalctl -u {}` on {} says more",
+        wait.units.join(" -u "),
+        step.host()
+    )))
 }
 
 async fn reboot(world: &World, step: &Step, until: Instant) -> Result<(), Failure> {
-    let session = world.session(step.host()).map_err(|error| Failure::asking(step, &error))?;
+    let session = world
+        .session(step.host())
+        .map_err(|error| Failure::asking(step, &error))?;
     let failed = |cause: String| {
-        Failure::new(step, "host::reboot", "the host did not come back from its reboot").because(cause)
+        Failure::new(
+            step,
+            "host::reboot",
+            "the host did not come back from its reboot",
+        )
+        .because(cause)
     };
-    let before = session.boot_id().await.map_err(|error| failed(error.to_string()))?;
+    let before = session
+        .boot_id()
+        .await
+        .map_err(|error| failed(error.to_string()))?;
     // The connection dies with the host, so how this command ends says nothing.
-    let _ = session.run(Command::new("systemctl reboot").deadline(Duration::from_secs(10))).await;
+    let _ = session
+        .run(Command::new("systemctl reboot").deadline(Duration::from_secs(10)))
+        .await;
     let left = until.saturating_duration_since(Instant::now());
-    session.wait_for_reboot(&before, left).await.map_err(|error| failed(with_causes(&error)))?;
+    session
+        .wait_for_reboot(&before, left)
+        .await
+        .map_err(|error| failed(with_causes(&error)))?;
     Ok(())
 }

@@ -61,7 +61,13 @@ pub type Verdicts = Vec<Option<Diff>>;
 
 /// Asks every question of the plan and compares. One round trip for each host.
 pub async fn survey(engine: &Engine, plan: &Plan) -> Verdicts {
-    let facts = probe_hosts(engine, plan.steps.iter().map(|step| (step.host(), step.resource.question()))).await;
+    let facts = probe_hosts(
+        engine,
+        plan.steps
+            .iter()
+            .map(|step| (step.host(), step.resource.question())),
+    )
+    .await;
     let mut asked = JoinSet::new();
     let mut verdicts: Verdicts = vec![None; plan.steps.len()];
     for (index, step) in plan.steps.iter().enumerate() {
@@ -83,7 +89,10 @@ pub async fn survey(engine: &Engine, plan: &Plan) -> Verdicts {
     }
     for (step, verdict) in plan.steps.iter().zip(&verdicts) {
         if let Some(verdict) = verdict {
-            engine.bus.send(Event::StepPlanned { step: step.shown.clone(), verdict: shown(verdict) });
+            engine.bus.send(Event::StepPlanned {
+                step: step.shown.clone(),
+                verdict: shown(verdict),
+            });
         }
     }
     verdicts
@@ -109,9 +118,15 @@ async fn probe_hosts<'a>(
                 let problem = crate::model::event::Problem {
                     host: Some(host.clone()),
                     causes: vec![error.to_string()],
-                    ..crate::model::event::Problem::error("host::probe", "the host could not be asked")
+                    ..crate::model::event::Problem::error(
+                        "host::probe",
+                        "the host could not be asked",
+                    )
                 };
-                bus.send(Event::HostFailed { host: host.clone(), problem });
+                bus.send(Event::HostFailed {
+                    host: host.clone(),
+                    problem,
+                });
             }
             (host, facts)
         });
@@ -127,9 +142,15 @@ async fn probe_hosts<'a>(
 
 fn shown(verdict: &Diff) -> Verdict {
     match verdict {
-        Diff::InSync(reason) => Verdict::InSync { reason: reason.clone() },
-        Diff::Change(change) => Verdict::Change { edits: change.edits.clone() },
-        Diff::Later(reason) | Diff::Refused(reason) => Verdict::Later { reason: reason.clone() },
+        Diff::InSync(reason) => Verdict::InSync {
+            reason: reason.clone(),
+        },
+        Diff::Change(change) => Verdict::Change {
+            edits: change.edits.clone(),
+        },
+        Diff::Later(reason) | Diff::Refused(reason) => Verdict::Later {
+            reason: reason.clone(),
+        },
     }
 }
 
@@ -150,14 +171,24 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
     let mut running = JoinSet::new();
     let mut verdicts = verdicts;
     loop {
-        start_ready(engine, plan, &mut states, &mut verdicts, &changes, &mut running, &mut totals);
+        start_ready(
+            engine,
+            plan,
+            &mut states,
+            &mut verdicts,
+            &changes,
+            &mut running,
+            &mut totals,
+        );
         let finished = tokio::select! {
             finished = running.join_next() => finished,
             () = engine.stop_now.cancelled() => None,
         };
         let Some(finished) = finished else { break };
         // A panic inside a step is a fault of ours; its step stays open and is reported as cancelled.
-        let Ok((index, outcome, elapsed)) = finished else { continue };
+        let Ok((index, outcome, elapsed)) = finished else {
+            continue;
+        };
         states[index] = match outcome {
             Outcome::Unchanged { .. } | Outcome::Changed { .. } => State::Good,
             _ => State::Bad,
@@ -167,7 +198,13 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
     running.shutdown().await;
     for (index, step) in plan.steps.iter().enumerate() {
         if matches!(states[index], State::Open | State::Running) {
-            finish(engine, step, Outcome::Cancelled, Duration::ZERO, &mut totals);
+            finish(
+                engine,
+                step,
+                Outcome::Cancelled,
+                Duration::ZERO,
+                &mut totals,
+            );
         }
     }
     totals
@@ -211,15 +248,29 @@ fn start_ready(
         if let Some(bad) = bad {
             states[index] = State::Bad;
             let needed = plan.steps[*bad].id();
-            finish(engine, step, skip(format!("it needs {needed}")), Duration::ZERO, totals);
+            finish(
+                engine,
+                step,
+                skip(format!("it needs {needed}")),
+                Duration::ZERO,
+                totals,
+            );
         } else if !engine.world.sessions.contains_key(step.host()) {
             states[index] = State::Bad;
-            finish(engine, step, skip("its host was not reached".into()), Duration::ZERO, totals);
+            finish(
+                engine,
+                step,
+                skip("its host was not reached".into()),
+                Duration::ZERO,
+                totals,
+            );
         } else if !engine.stop.is_cancelled()
             && step.needs.iter().all(|need| states[*need] == State::Good)
         {
             states[index] = State::Running;
-            engine.bus.send(Event::StepStarted { step: step.shown.clone() });
+            engine.bus.send(Event::StepStarted {
+                step: step.shown.clone(),
+            });
             let (engine, step, changes) = (engine.clone(), step.clone(), Arc::clone(changes));
             let verdict = verdicts[index].take();
             running.spawn(async move {
@@ -240,8 +291,15 @@ struct Changes {
 
 impl Changes {
     fn new(plan: &Plan) -> Self {
-        let by_host = plan.steps.iter().map(|s| (s.host().to_owned(), AtomicU64::new(0))).collect();
-        Self { by_host, all: AtomicU64::new(0) }
+        let by_host = plan
+            .steps
+            .iter()
+            .map(|s| (s.host().to_owned(), AtomicU64::new(0)))
+            .collect();
+        Self {
+            by_host,
+            all: AtomicU64::new(0),
+        }
     }
 
     fn note(&self, step: &Step) {
@@ -254,9 +312,10 @@ impl Changes {
     /// Whether what the survey found for this step must still be so.
     fn none_for(&self, step: &Step) -> bool {
         match step.resource.question() {
-            Question::Host(_) => {
-                self.by_host.get(step.host()).is_none_or(|count| count.load(Ordering::SeqCst) == 0)
-            }
+            Question::Host(_) => self
+                .by_host
+                .get(step.host())
+                .is_none_or(|count| count.load(Ordering::SeqCst) == 0),
             _ => self.all.load(Ordering::SeqCst) == 0,
         }
     }
@@ -276,14 +335,21 @@ async fn work(engine: &Engine, step: &Step, surveyed: Option<Diff>, changes: &Ch
         let again = failure.passing || attempt <= step.retries;
         let pause = Duration::from_secs(1 << attempt.min(4));
         if !again || attempt > step.retries.max(3) || Instant::now() + pause >= until {
-            return Outcome::Failed { problem: failure.problem };
+            return Outcome::Failed {
+                problem: failure.problem,
+            };
         }
         engine.bus.send(Event::StepRetrying {
             step: step.id().clone(),
             host: step.host().to_owned(),
             attempt,
             of: None,
-            reason: failure.problem.causes.first().unwrap_or(&failure.problem.message).clone(),
+            reason: failure
+                .problem
+                .causes
+                .first()
+                .unwrap_or(&failure.problem.message)
+                .clone(),
             wait_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
         });
         tokio::time::sleep(pause).await;
@@ -351,14 +417,24 @@ async fn decide(engine: &Engine, step: &Step, until: Instant) -> Result<Diff, Fa
 async fn confirm(engine: &Engine, step: &Step, edits: Vec<Edit>) -> Result<Outcome, Failure> {
     let verdict = engine.world.verdict(step.host(), &step.resource).await;
     let left = match verdict.map_err(|error| Failure::asking(step, &error))? {
-        Diff::InSync(_) => return Ok(Outcome::Changed { edits, summary: None }),
+        Diff::InSync(_) => {
+            return Ok(Outcome::Changed {
+                edits,
+                summary: None,
+            });
+        }
         Diff::Change(Change { edits, .. }) => edits
             .iter()
             .map(|edit| {
                 let of = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
                 match edit.kind {
                     crate::model::edit::EditKind::Attribute => {
-                        format!("{}: {} instead of {}", edit.what, of(&edit.before), of(&edit.after))
+                        format!(
+                            "{}: {} instead of {}",
+                            edit.what,
+                            of(&edit.before),
+                            of(&edit.after)
+                        )
                     }
                     crate::model::edit::EditKind::File => format!("{} differs still", edit.what),
                 }
@@ -375,7 +451,9 @@ async fn confirm(engine: &Engine, step: &Step, edits: Vec<Edit>) -> Result<Outco
 pub async fn remove(engine: &Engine, plan: &Plan) -> Totals {
     let mut reversed = Plan::default();
     for step in plan.steps.iter().rev() {
-        let Some(resource) = step.resource.absent() else { continue };
+        let Some(resource) = step.resource.absent() else {
+            continue;
+        };
         let mut step = step.clone();
         step.resource = resource;
         step.shown.id = StepId::from_text(format!("remove {}", step.shown.id));

@@ -4,6 +4,7 @@ mod act;
 pub mod amqp;
 pub mod bus;
 pub mod engine;
+pub mod health;
 pub mod host_logs;
 pub mod http;
 pub mod journal;

@@ -112,18 +112,31 @@ impl Reply {
     /// The service's own words about what went wrong: the shapes differ between services.
     pub fn said(&self) -> String {
         let paths = [
-            "error.message", "NeutronError.message", "badRequest.message", "forbidden.message",
-            "conflictingRequest.message", "itemNotFound.message", "computeFault.message",
-            "message", "title",
+            "error.message",
+            "NeutronError.message",
+            "badRequest.message",
+            "forbidden.message",
+            "conflictingRequest.message",
+            "itemNotFound.message",
+            "computeFault.message",
+            "message",
+            "title",
         ];
-        let found = paths.iter().find_map(|path| refs::at(&self.body, path)?.as_str());
+        let found = paths
+            .iter()
+            .find_map(|path| refs::at(&self.body, path)?.as_str());
         found.map_or_else(|| self.body.to_string(), str::to_owned)
     }
 }
 
 impl OpenStack {
     /// Nothing is asked yet. `address` is the controller's, as its own host sees it.
-    pub fn new(session: Session, address: String, apis: Apis, administrator: Administrator) -> Self {
+    pub fn new(
+        session: Session,
+        address: String,
+        apis: Apis,
+        administrator: Administrator,
+    ) -> Self {
         let inner = Inner {
             session,
             address,
@@ -133,7 +146,9 @@ impl OpenStack {
             token: tokio::sync::Mutex::default(),
             remembered: Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Forgets what was remembered of earlier replies.
@@ -181,17 +196,24 @@ impl OpenStack {
             return Ok(token.clone());
         }
         let who = &self.inner.administrator;
-        let mut request = Request::new("identity", "POST", "/v3/auth/tokens".into(), Some(json!({
-            "auth": {
-                "identity": { "methods": ["password"], "password": { "user": {
-                    "name": who.user, "domain": { "id": "default" }, "password": who.password.reveal(),
-                }}},
-                "scope": { "project": { "name": who.project, "domain": { "id": "default" } } },
-            }
-        })));
+        let mut request = Request::new(
+            "identity",
+            "POST",
+            "/v3/auth/tokens".into(),
+            Some(json!({
+                "auth": {
+                    "identity": { "methods": ["password"], "password": { "user": {
+                        "name": who.user, "domain": { "id": "default" }, "password": who.password.reveal(),
+                    }}},
+                    "scope": { "project": { "name": who.project, "domain": { "id": "default" } } },
+                }
+            })),
+        );
         request.anonymous = true;
         let (reply, headers) = self.exchange(&request, None).await?;
-        let token = headers.into_iter().find(|(name, _)| name == "x-subject-token");
+        let token = headers
+            .into_iter()
+            .find(|(name, _)| name == "x-subject-token");
         match token {
             Some((_, token)) if reply.status == 201 => Ok(kept.insert(token).clone()),
             _ => Err(OpenStackError::NoToken {
@@ -234,14 +256,28 @@ impl OpenStack {
         client: HttpClient,
         request: http::Request,
     ) -> Result<(Reply, Vec<(String, String)>), OpenStackError> {
-        let response = client.request(request).await.map_err(|source| OpenStackError::Http {
-            service: service.to_owned(),
-            source,
-        })?;
+        let response = client
+            .request(request)
+            .await
+            .map_err(|source| OpenStackError::Http {
+                service: service.to_owned(),
+                source,
+            })?;
         let body = serde_json::from_slice(&response.body).unwrap_or_else(|_| {
-            Value::String(String::from_utf8_lossy(&response.body).chars().take(2000).collect())
+            Value::String(
+                String::from_utf8_lossy(&response.body)
+                    .chars()
+                    .take(2000)
+                    .collect(),
+            )
         });
-        Ok((Reply { status: response.status, body }, response.headers))
+        Ok((
+            Reply {
+                status: response.status,
+                body,
+            },
+            response.headers,
+        ))
     }
 
     fn client(&self, service: &str) -> Result<(HttpClient, String), OpenStackError> {
@@ -249,7 +285,11 @@ impl OpenStack {
         let place = place.ok_or_else(|| OpenStackError::Unplaced(service.to_owned()))?;
         let mut clients = lock(&self.inner.clients);
         let client = clients.entry(place.port).or_insert_with(|| {
-            HttpClient::new(self.inner.session.clone(), self.inner.address.clone(), place.port)
+            HttpClient::new(
+                self.inner.session.clone(),
+                self.inner.address.clone(),
+                place.port,
+            )
         });
         Ok((client.clone(), place.root.clone()))
     }
@@ -261,19 +301,26 @@ impl OpenStack {
     pub async fn value_of(&self, reference: &str) -> Result<Option<String>, String> {
         let parsed = refs::parse(reference).ok_or(format!("`{reference}` is no reference"))?;
         let collection = self.inner.apis.collection.get(parsed.collection);
-        let collection = collection.ok_or(format!("there is no collection `{}`", parsed.collection))?;
+        let collection =
+            collection.ok_or(format!("there is no collection `{}`", parsed.collection))?;
         let key = BTreeMap::new();
         let reply = self.send(&collection.list(parsed.name, &key)).await;
         let reply = reply.map_err(|error| with_causes(&error))?;
         if !reply.is_success() {
             return Err(format!("status {}: {}", reply.status, reply.said()));
         }
-        let attribute = if parsed.attribute.is_empty() { &collection.id } else { parsed.attribute };
+        let attribute = if parsed.attribute.is_empty() {
+            &collection.id
+        } else {
+            parsed.attribute
+        };
         let found = collection.pick(&reply.body, parsed.name, &key);
-        Ok(found.and_then(|object| refs::at(object, attribute)).map(|value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        }))
+        Ok(found
+            .and_then(|object| refs::at(object, attribute))
+            .map(|value| match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            }))
     }
 
     /// The values of references; the name of the first that is not there otherwise.
@@ -303,7 +350,10 @@ impl OpenStack {
         };
         let wanted = api.resolved(&values);
         self.answer(values, &wanted.list(), |reply| {
-            wanted.via.pick(&reply.body, &wanted.name, &wanted.key).cloned()
+            wanted
+                .via
+                .pick(&reply.body, &wanted.name, &wanted.key)
+                .cloned()
         })
         .await
     }
@@ -324,9 +374,11 @@ impl OpenStack {
         find: impl FnOnce(&Reply) -> Option<Value>,
     ) -> ServiceFact {
         match self.send(request).await {
-            Ok(reply) if reply.is_success() => {
-                ServiceFact::Answer { refs, found: find(&reply), said: None }
-            }
+            Ok(reply) if reply.is_success() => ServiceFact::Answer {
+                refs,
+                found: find(&reply),
+                said: None,
+            },
             Ok(reply) if reply.status >= 500 => ServiceFact::Unknown(format!(
                 "{} answers with status {}: {}",
                 request.service,
@@ -353,9 +405,13 @@ impl OpenStack {
         match self.send(&call.ask.resolved(&values)).await {
             Err(error) => ServiceFact::Unknown(with_causes(&error)),
             Ok(reply) => {
-                let said = call.resolved_holds(&values).missing(reply.status, &reply.body);
+                let said = call.lacks(reply.status, &reply.body, &values);
                 let found = said.is_none().then_some(Value::Bool(true));
-                ServiceFact::Answer { refs: values, found, said }
+                ServiceFact::Answer {
+                    refs: values,
+                    found,
+                    said,
+                }
             }
         }
     }
@@ -369,7 +425,10 @@ impl OpenStack {
             Some(id) => id.to_owned(),
             None => self.create_image(image).await?,
         };
-        let token = self.token(None).await.map_err(|error| with_causes(&error))?;
+        let token = self
+            .token(None)
+            .await
+            .map_err(|error| with_causes(&error))?;
         let (client, root) = self.client("image").map_err(|error| error.to_string())?;
         let mut request = http::Request::new(Method::PUT, format!("{root}/v2/images/{id}/file"))
             .header("Content-Type", "application/octet-stream")
@@ -399,9 +458,17 @@ impl OpenStack {
             }
         }
         let request = Request::new("image", "POST", "/v2/images".into(), Some(body));
-        let reply = self.send(&request).await.map_err(|error| with_causes(&error))?;
-        let id = reply.body.get("id").and_then(Value::as_str).filter(|_| reply.is_success());
-        id.map(str::to_owned).ok_or_else(|| format!("status {}: {}", reply.status, reply.said()))
+        let reply = self
+            .send(&request)
+            .await
+            .map_err(|error| with_causes(&error))?;
+        let id = reply
+            .body
+            .get("id")
+            .and_then(Value::as_str)
+            .filter(|_| reply.is_success());
+        id.map(str::to_owned)
+            .ok_or_else(|| format!("status {}: {}", reply.status, reply.said()))
     }
 }
 

@@ -42,7 +42,9 @@ pub enum SecretsError {
         mode: u32,
     },
     /// The user wants to bring a secret that is not there.
-    #[error("the secret `{name}` is to come from the environment variable `{variable}`, which is not set")]
+    #[error(
+        "the secret `{name}` is to come from the environment variable `{variable}`, which is not set"
+    )]
     Environment {
         /// The secret.
         name: String,
@@ -78,29 +80,49 @@ pub fn load(
 }
 
 fn make() -> String {
-    rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect()
+    rand::rng()
+        .sample_iter(Alphanumeric)
+        .take(LENGTH)
+        .map(char::from)
+        .collect()
 }
 
 fn bring(name: &str, source: &SecretSource) -> Result<String, SecretsError> {
     match source {
-        SecretSource::Env(variable) => std::env::var(variable).map_err(|_| {
-            SecretsError::Environment { name: name.to_owned(), variable: variable.clone() }
-        }),
+        SecretSource::Env(variable) => {
+            std::env::var(variable).map_err(|_| SecretsError::Environment {
+                name: name.to_owned(),
+                variable: variable.clone(),
+            })
+        }
         SecretSource::File(path) => std::fs::read_to_string(path)
             .map(|text| text.strip_suffix('\n').unwrap_or(&text).to_owned())
-            .map_err(|cause| SecretsError::File { path: path.into(), cause }),
+            .map_err(|cause| SecretsError::File {
+                path: path.into(),
+                cause,
+            }),
     }
 }
 
 fn read(file: &Path) -> Result<BTreeMap<String, String>, SecretsError> {
-    let failed = |cause| SecretsError::File { path: file.to_owned(), cause };
+    let failed = |cause| SecretsError::File {
+        path: file.to_owned(),
+        cause,
+    };
     let text = match std::fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         other => other.map_err(failed)?,
     };
-    let mode = std::fs::metadata(file).map_err(failed)?.permissions().mode() & 0o777;
+    let mode = std::fs::metadata(file)
+        .map_err(failed)?
+        .permissions()
+        .mode()
+        & 0o777;
     if mode & 0o077 != 0 {
-        return Err(SecretsError::Open { path: file.to_owned(), mode });
+        return Err(SecretsError::Open {
+            path: file.to_owned(),
+            mode,
+        });
     }
     toml::from_str(&text).map_err(|error| SecretsError::Content {
         path: file.to_owned(),
@@ -110,9 +132,14 @@ fn read(file: &Path) -> Result<BTreeMap<String, String>, SecretsError> {
 
 /// Writes beside the file and renames, so that a crash leaves the old file or the new one.
 fn write(file: &Path, secrets: &BTreeMap<String, String>) -> Result<(), SecretsError> {
-    let failed = |cause| SecretsError::File { path: file.to_owned(), cause };
-    let text = toml::to_string(secrets)
-        .map_err(|error| SecretsError::Content { path: file.to_owned(), cause: error.to_string() })?;
+    let failed = |cause| SecretsError::File {
+        path: file.to_owned(),
+        cause,
+    };
+    let text = toml::to_string(secrets).map_err(|error| SecretsError::Content {
+        path: file.to_owned(),
+        cause: error.to_string(),
+    })?;
     let beside = file.with_extension("new");
     let head = "# Made once by provision. A re-run never changes a value; the cloud's services know them.\n";
     let mut out = std::fs::OpenOptions::new()
@@ -141,7 +168,10 @@ mod tests {
         assert_eq!(first["a"], second["a"]);
         assert_ne!(second["a"], second["b"]);
         assert_eq!(second["a"].len(), LENGTH);
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = load(&file, &["a".into()], &BTreeMap::new()).unwrap_err();
         assert!(error.to_string().contains("chmod 600"), "{error}");
@@ -150,7 +180,10 @@ mod tests {
     #[test]
     fn a_secret_that_is_brought_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, own) = (folder.path().join("secrets.toml"), folder.path().join("own"));
+        let (file, own) = (
+            folder.path().join("secrets.toml"),
+            folder.path().join("own"),
+        );
         std::fs::write(&own, "mine\n").unwrap();
         let brought = BTreeMap::from([(
             "a".to_owned(),

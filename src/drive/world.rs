@@ -75,7 +75,9 @@ impl World {
     /// # Errors
     /// There is none.
     pub fn session(&self, host: &str) -> Result<&Session, AskError> {
-        self.sessions.get(host).ok_or_else(|| AskError::NoSession(host.to_owned()))
+        self.sessions
+            .get(host)
+            .ok_or_else(|| AskError::NoSession(host.to_owned()))
     }
 
     /// Asks a resource's question and compares: what would change now?
@@ -98,7 +100,10 @@ impl World {
             Question::Until(until) => self.ask_until(host, until).await?,
             Question::Api(api) => self.with(|os| async move { os.ask_api(api).await }).await,
             Question::Call(call) => self.with(|os| async move { os.ask_call(call).await }).await,
-            Question::Image(image) => self.with(|os| async move { os.ask_image(image).await }).await,
+            Question::Image(image) => {
+                self.with(|os| async move { os.ask_image(image).await })
+                    .await
+            }
         };
         Ok(Known::Service(known))
     }
@@ -112,8 +117,10 @@ impl World {
         set.extend(probes.iter().cloned());
         let command = Command::new(set.script()).deadline(PROBES).capture_all();
         let output = self.session(host)?.run(command).await?;
-        Facts::parse(&output.text())
-            .map_err(|source| AskError::Incomplete { host: host.to_owned(), source })
+        Facts::parse(&output.text()).map_err(|source| AskError::Incomplete {
+            host: host.to_owned(),
+            source,
+        })
     }
 
     async fn with<F>(&self, ask: impl FnOnce(OpenStack) -> F) -> ServiceFact
@@ -143,7 +150,11 @@ impl World {
 
     async fn ask_until(&self, host: &str, until: &Until) -> Result<ServiceFact, AskError> {
         Ok(match until {
-            Until::Port { address, port, from } => {
+            Until::Port {
+                address,
+                port,
+                from,
+            } => {
                 let session = self.from(host, *from)?;
                 let tunnel = tokio::time::timeout(NETWORK, session.tunnel(address, *port)).await;
                 answer(match tunnel {
@@ -152,7 +163,12 @@ impl World {
                     Err(_) => Some(format!("{address}:{port} does not answer")),
                 })
             }
-            Until::Http { url, status, holds, from } => {
+            Until::Http {
+                url,
+                status,
+                holds,
+                from,
+            } => {
                 let references = [refs::find(url), refs::find(holds)].concat();
                 let values = match &self.openstack {
                     Some(openstack) if !references.is_empty() => {
@@ -165,7 +181,11 @@ impl World {
                     _ => BTreeMap::new(),
                 };
                 let (url, holds) = (refs::replace(url, &values), refs::replace(holds, &values));
-                answer(get(self.from(host, *from)?, &url, status, &holds).await.err())
+                answer(
+                    get(self.from(host, *from)?, &url, status, &holds)
+                        .await
+                        .err(),
+                )
             }
             Until::Script(_) | Until::Call(_) => {
                 ServiceFact::Unknown("this question goes elsewhere".into())
@@ -184,7 +204,11 @@ impl World {
     ///
     /// # Errors
     /// The host gave no answer.
-    pub async fn failed_units(&self, host: &str, units: &[String]) -> Result<Vec<String>, AskError> {
+    pub async fn failed_units(
+        &self,
+        host: &str,
+        units: &[String],
+    ) -> Result<Vec<String>, AskError> {
         let script = units.iter().fold(String::new(), |script, unit| {
             let unit = word(unit);
             script
@@ -204,18 +228,29 @@ impl World {
 /// In sync, or why not.
 fn answer(why_not: Option<String>) -> ServiceFact {
     let found = why_not.is_none().then_some(Value::Bool(true));
-    ServiceFact::Answer { refs: BTreeMap::new(), found, said: why_not }
+    ServiceFact::Answer {
+        refs: BTreeMap::new(),
+        found,
+        said: why_not,
+    }
 }
 
 /// One plain HTTP request, as wanted or why not.
 async fn get(session: &Session, url: &str, status: &[u16], holds: &str) -> Result<(), String> {
-    let rest = url.strip_prefix("http://").ok_or(format!("`{url}` is no http:// address"))?;
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or(format!("`{url}` is no http:// address"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (address, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
-    let port = port.parse().map_err(|_| format!("`{url}` has no valid port"))?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("`{url}` has no valid port"))?;
     let request = Request::new(Method::GET, format!("/{path}")).deadline(NETWORK);
     let client = HttpClient::new(session.clone(), address, port);
-    let response = client.request(request).await.map_err(|error| with_causes(&error))?;
+    let response = client
+        .request(request)
+        .await
+        .map_err(|error| with_causes(&error))?;
     if !status.contains(&response.status) {
         return Err(format!("{url} answers with status {}", response.status));
     }

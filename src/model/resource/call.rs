@@ -53,6 +53,10 @@ pub struct Call {
     pub undo: Vec<Request>,
     /// A few words for "in sync", shown as the reason.
     pub says: String,
+    /// The reply must *not* be as `holds` says: how an undone call is looked at.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub negate: bool,
 }
 
 /// When a reply means "in sync": its status is one of `status`, and every `find` finds something.
@@ -132,12 +136,40 @@ impl Find {
 
 impl Call {
     /// When the reply means "in sync", with every reference replaced by its value.
-    pub fn resolved_holds(&self, values: &BTreeMap<String, String>) -> Holds {
+    fn resolved_holds(&self, values: &BTreeMap<String, String>) -> Holds {
         let mut holds = self.holds.clone();
         for find in &mut holds.find {
-            find.with.values_mut().for_each(|value| refs::replace_all(value, values));
+            find.with
+                .values_mut()
+                .for_each(|value| refs::replace_all(value, values));
         }
         holds
+    }
+
+    /// The call that undoes this one, where it is needed.
+    pub fn undone(&self) -> Self {
+        Self {
+            act: self.undo.clone(),
+            undo: Vec::new(),
+            says: format!("no longer: {}", self.says),
+            negate: !self.negate,
+            ..self.clone()
+        }
+    }
+
+    /// What the reply lacks; `None` when it means "in sync".
+    pub fn lacks(
+        &self,
+        status: u16,
+        body: &Value,
+        values: &BTreeMap<String, String>,
+    ) -> Option<String> {
+        let missing = self.resolved_holds(values).missing(status, body);
+        match (self.negate, missing) {
+            (false, missing) => missing,
+            (true, Some(_)) => None,
+            (true, None) => Some("it is still so".into()),
+        }
     }
 
     /// The references in everything that it may send or compare, each once.
@@ -156,6 +188,9 @@ impl Call {
 
     pub(super) fn diff(&self, fact: &ServiceFact) -> Diff {
         match fact {
+            ServiceFact::Unknown(why) if self.negate => {
+                Diff::in_sync(format!("what it belongs to is not there: {why}"))
+            }
             ServiceFact::Unknown(why) | ServiceFact::Refused(why) => Diff::later(why),
             ServiceFact::Answer { found: Some(_), .. } => Diff::in_sync(&self.says),
             ServiceFact::Answer { refs, said, .. } => {

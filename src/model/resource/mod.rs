@@ -117,6 +117,8 @@ pub enum Diff {
     Change(Change),
     /// Cannot be known until an earlier step has run, and why. Never mistaken for "absent".
     Later(String),
+    /// Cannot be made so, now or later: why, and the way out.
+    Refused(String),
 }
 
 /// What would change: for people, and for the engine.
@@ -167,6 +169,11 @@ impl Diff {
     /// To be decided later, with a reason.
     pub fn later(reason: impl Into<String>) -> Self {
         Self::Later(reason.into())
+    }
+
+    /// Never possible, with the reason and the way out.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused(reason.into())
     }
 }
 
@@ -239,6 +246,15 @@ impl Resource {
             Self::Call(kind) => in_service!(kind, answer),
             Self::Image(kind) => in_service!(kind, answer),
             Self::Wait(kind) => kind.diff(answer),
+        }
+    }
+
+    /// The resource that removes this one again; none for kinds that leave nothing in a service.
+    pub fn absent(&self) -> Option<Self> {
+        match self {
+            Self::Api(api) => Some(Self::Api(api.absent())),
+            Self::Call(call) if !call.undo.is_empty() => Some(Self::Call(call.undone())),
+            _ => None,
         }
     }
 

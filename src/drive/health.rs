@@ -1,0 +1,118 @@
+//! Health: every check is asked, those that are not well again and again until their patience ends.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::engine::Engine;
+use super::world::{AskError, World};
+use crate::model::event::{CheckOutcome, Event};
+use crate::model::plan::Check;
+use crate::model::probe::Probe;
+use crate::model::resource::{Answer, Diff, Question};
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Asks all checks; each is reported once, as soon as it is well or its patience is over. Returns
+/// how many are not well.
+pub async fn check(engine: &Engine, checks: &[Check]) -> usize {
+    let started = Instant::now();
+    let mut open: Vec<&Check> = checks.iter().collect();
+    let mut bad = 0;
+    loop {
+        if let Some(openstack) = &engine.world.openstack {
+            openstack.forget();
+        }
+        let outcomes = round(&engine.world, &open).await;
+        let elapsed = started.elapsed();
+        let mut again = Vec::new();
+        for (check, outcome) in open.into_iter().zip(outcomes) {
+            let well = matches!(outcome, CheckOutcome::Ok { .. });
+            let over = elapsed + PAUSE >= Duration::from_secs(check.patience);
+            if !well && !over && !engine.stop.is_cancelled() {
+                again.push(check);
+                continue;
+            }
+            bad += usize::from(!well);
+            engine.bus.send(Event::Checked {
+                service: check.service.clone(),
+                check: check.name.clone(),
+                host: Some(check.host.clone()),
+                outcome,
+                elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+        if again.is_empty() {
+            return bad;
+        }
+        open = again;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One answer for each check; the hosts' own questions in one round trip a host.
+async fn round(world: &World, checks: &[&Check]) -> Vec<CheckOutcome> {
+    let mut probes: BTreeMap<&str, Vec<Probe>> = BTreeMap::new();
+    for check in checks {
+        if let Question::Host(own) = check.resource.question() {
+            probes.entry(&check.host).or_default().extend(own);
+        }
+    }
+    let mut facts = BTreeMap::new();
+    for (host, own) in probes {
+        facts.insert(host, world.probe(host, &own).await);
+    }
+    let mut asked = JoinSet::new();
+    let mut outcomes = Vec::with_capacity(checks.len());
+    for (index, check) in checks.iter().enumerate() {
+        outcomes.push(
+            match (check.resource.question(), facts.get(check.host.as_str())) {
+                (Question::Host(_), Some(Ok(facts))) => {
+                    outcome(&check.help, Ok(check.resource.diff(Answer::Host(facts))))
+                }
+                (Question::Host(_), Some(Err(error))) => outcome(&check.help, Err(error.clone())),
+                _ => {
+                    let (world, check) = (world.clone(), (*check).clone());
+                    asked.spawn(async move {
+                        let verdict = world.verdict(&check.host, &check.resource).await;
+                        (index, outcome(&check.help, verdict))
+                    });
+                    CheckOutcome::Unknown {
+                        reason: "it gave no answer".into(),
+                    }
+                }
+            },
+        );
+    }
+    while let Some(Ok((index, outcome))) = asked.join_next().await {
+        outcomes[index] = outcome;
+    }
+    outcomes
+}
+
+fn outcome(help: &str, verdict: Result<Diff, AskError>) -> CheckOutcome {
+    let bad = |cause: String| CheckOutcome::Bad {
+        cause,
+        help: help.to_owned(),
+    };
+    match verdict {
+        Ok(Diff::InSync(seen)) => CheckOutcome::Ok { seen: Some(seen) },
+        Ok(Diff::Later(why) | Diff::Refused(why)) => bad(why),
+        Ok(Diff::Change(change)) => {
+            bad(change.edits.first().map_or_else(String::new, |edit| {
+                match (&edit.before, &edit.after) {
+                    (Some(before), Some(after)) => {
+                        format!("{}: {before} instead of {after}", edit.what)
+                    }
+                    (Some(before), None) => format!("not so: {}: {before}", edit.what),
+                    (None, Some(after)) => format!("{} is not {after}", edit.what),
+                    (None, None) => edit.what.clone(),
+                }
+            }))
+        }
+        Err(error) => CheckOutcome::Unknown {
+            reason: error.to_string(),
+        },
+    }
+}
