@@ -8,7 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 ///
 /// Without a command it applies: `provision --answer-file answer.toml`.
 #[derive(Debug, Parser)]
-#[command(name = "provision", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(
+    name = "provision",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -76,9 +81,9 @@ pub struct OutputArgs {
     /// How to show what happens
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     pub format: Format,
-    /// Say more: why steps were in sync, and the output of commands
-    #[arg(short, long)]
-    pub verbose: bool,
+    /// Say more: why steps were in sync; twice: all that the hosts write
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
     /// Say only what went wrong
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -209,8 +214,10 @@ pub enum LabCommand {
     /// Keep one host of a lab running (started by `lab up`)
     #[command(hide = true)]
     Supervise {
-        /// The host's folder
+        /// The lab's folder
         folder: PathBuf,
+        /// The host
+        host: String,
     },
 }
 

@@ -68,7 +68,9 @@ impl Exit {
             Self::Done => "done",
             Self::Fault => "a fault of provision itself",
             Self::Usage => "the command line or the answer file is wrong; nothing was touched",
-            Self::Preflight => "preflight found what would make the install fail; nothing was touched",
+            Self::Preflight => {
+                "preflight found what would make the install fail; nothing was touched"
+            }
             Self::Unreachable => "a host was not reached, or refused the login",
             Self::StepFailed => "a step failed",
             Self::VerifyFailed => "the cloud is not well, or its proof failed",

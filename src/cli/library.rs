@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::drive::openstack::Apis;
+use crate::model::answers::{Known, known};
 use crate::model::playbook::render::RenderError;
 use crate::model::playbook::{Playbook, Templates};
 
@@ -32,6 +33,8 @@ pub struct Library {
     pub apis: Apis,
     /// Templates.
     pub templates: Templates,
+    /// What answer files can name.
+    pub known: Known,
 }
 
 /// Why the library cannot be used.
@@ -97,25 +100,33 @@ impl Library {
         }
         let mut platforms = BTreeMap::new();
         for file in files.playbooks.keys() {
-            let name = file.strip_prefix("platforms/").and_then(|file| file.strip_suffix(".toml"));
+            let name = file
+                .strip_prefix("platforms/")
+                .and_then(|file| file.strip_suffix(".toml"));
             if let Some(name) = name {
                 platforms.insert(name.to_owned(), files.parse(file)?);
             }
         }
-        let templates =
-            files.templates.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let templates = files
+            .templates
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()));
         Ok(Self {
             playbooks,
-            platforms,
             apis: files.parse("apis.toml")?,
+            known: known(&files, &platforms)?,
             templates: Templates::new(templates.filter(|(name, _)| is_config(name)))?,
+            platforms,
         })
     }
 
     /// The names of all services that a playbook can be switched by.
     pub fn services(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.playbooks.iter().filter_map(|(_, book)| book.service.clone()).collect();
+        let mut names: Vec<String> = self
+            .playbooks
+            .iter()
+            .filter_map(|(_, book)| book.service.clone())
+            .collect();
         names.sort();
         names.dedup();
         names
@@ -123,12 +134,33 @@ impl Library {
 
     /// The secrets that playbooks use, sorted, each once.
     pub fn secrets(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.playbooks.iter().flat_map(|(_, book)| book.secrets.clone()).collect();
+        let mut names: Vec<String> = self
+            .playbooks
+            .iter()
+            .flat_map(|(_, book)| book.secrets.clone())
+            .collect();
         names.sort();
         names.dedup();
         names
     }
+}
+
+/// What answer files can name: the platforms that there are, and the services of `services.toml`.
+fn known(files: &Files, platforms: &BTreeMap<String, Value>) -> Result<Known, LibraryError> {
+    let title = |platform: &Value| platform["title"].as_str().unwrap_or_default().to_owned();
+    let platforms = platforms.iter().map(|(name, platform)| {
+        (
+            name.clone(),
+            known::Platform {
+                title: title(platform),
+                config_files: Vec::new(),
+            },
+        )
+    });
+    Ok(Known {
+        platforms: platforms.collect(),
+        services: files.parse("services.toml")?,
+    })
 }
 
 /// The report's template is HTML, with an engine of its own, and the guest's files are no templates.
@@ -155,22 +187,29 @@ fn embedded(
         let file = get(name)?;
         String::from_utf8(file.data.into_owned()).ok()
     };
-    names.filter_map(|name| text(&name).map(|text| (name.into_owned(), text))).collect()
+    names
+        .filter_map(|name| text(&name).map(|text| (name.into_owned(), text)))
+        .collect()
 }
 
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, LibraryError> {
     let mut files = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
-        let failed = |cause| LibraryError::Read { file: next.clone(), cause };
+        let failed = |cause| LibraryError::Read {
+            file: next.clone(),
+            cause,
+        };
         for entry in std::fs::read_dir(&next).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.is_dir() {
                 open.push(path);
                 continue;
             }
-            let text = std::fs::read_to_string(&path)
-                .map_err(|cause| LibraryError::Read { file: path.clone(), cause })?;
+            let text = std::fs::read_to_string(&path).map_err(|cause| LibraryError::Read {
+                file: path.clone(),
+                cause,
+            })?;
             if let Ok(name) = path.strip_prefix(folder) {
                 files.insert(name.to_string_lossy().into_owned(), text);
             }

@@ -16,14 +16,22 @@ impl CloudState {
     pub(crate) fn root() -> PathBuf {
         let given = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty());
         let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into()));
-        given.map_or_else(|| home().join(".local/state"), PathBuf::from).join("provision")
+        given
+            .map_or_else(|| home().join(".local/state"), PathBuf::from)
+            .join("provision")
     }
 
     /// Makes the directory of a cloud.
     pub(crate) fn open(cloud: &str) -> std::io::Result<Self> {
         let root = Self::root();
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(cloud))?;
-        Ok(Self { root, cloud: cloud.to_owned() })
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root.join(cloud))?;
+        Ok(Self {
+            root,
+            cloud: cloud.to_owned(),
+        })
     }
 
     /// The directory that holds all clouds' state.

@@ -31,7 +31,11 @@ pub(crate) struct Reached {
 }
 
 /// Makes the lab of a cloud, or takes up what is there.
-pub(crate) async fn lab_up(cloud: &Cloud, distro: &str, bus: &Bus) -> Result<Option<LabHosts>, Problem> {
+pub(crate) async fn lab_up(
+    cloud: &Cloud,
+    distro: &str,
+    bus: &Bus,
+) -> Result<Option<LabHosts>, Problem> {
     if cloud.lab.is_none() {
         return Ok(None);
     }
@@ -43,7 +47,9 @@ pub(crate) async fn lab_up(cloud: &Cloud, distro: &str, bus: &Bus) -> Result<Opt
     let spec = lab_spec(cloud, distro)?;
     let places = lab::Places::from_env().map_err(|error| problem(&error))?;
     let progress = super::lab::events(bus.clone());
-    let hosts = lab::up(&spec, &places, &progress).await.map_err(|error| problem(&error))?;
+    let hosts = lab::up(&spec, &places, &progress)
+        .await
+        .map_err(|error| problem(&error))?;
     Ok(Some(hosts))
 }
 
@@ -54,7 +60,11 @@ pub(crate) fn lab_spec(cloud: &Cloud, distro: &str) -> Result<LabSpec, Problem> 
         Problem::error("lab::distro", format!("no lab host can run {distro} yet"))
     })?;
     let management = &cloud.networks.management;
-    let first = management.cidr.hosts().next().unwrap_or(management.cidr.network());
+    let first = management
+        .cidr
+        .hosts()
+        .next()
+        .unwrap_or(management.cidr.network());
     Ok(LabSpec {
         name: cloud.name.to_string(),
         backend: lab::Backend::Nspawn,
@@ -96,33 +106,47 @@ pub(crate) async fn connect(
             Some(lab) => lab_target(host, lab),
             None => target(host, &known_hosts, accept_new),
         };
-        bus.send(Event::HostConnecting { host: host.name.to_string() });
+        bus.send(Event::HostConnecting {
+            host: host.name.to_string(),
+        });
         let (connector, name, bus) = (connector.clone(), host.name.to_string(), bus.clone());
         connecting.spawn(async move {
             let started = Instant::now();
             let result = greet(&connector, &target).await;
             if result.is_ok() {
                 let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                bus.send(Event::HostConnected { host: name.clone(), elapsed_ms });
+                bus.send(Event::HostConnected {
+                    host: name.clone(),
+                    elapsed_ms,
+                });
             }
             (name, result)
         });
     }
-    let mut reached =
-        Reached { sessions: BTreeMap::new(), facts: BTreeMap::new(), worst: Exit::Done };
+    let mut reached = Reached {
+        sessions: BTreeMap::new(),
+        facts: BTreeMap::new(),
+        worst: Exit::Done,
+    };
     while let Some(Ok((name, result))) = connecting.join_next().await {
         match result {
             Ok((session, mut facts)) => {
                 if let Some(host) = cloud.host(&name) {
                     facts.place(cloud, host);
                 }
-                bus.send(Event::HostFacts { host: name.clone(), facts: summary(&facts) });
+                bus.send(Event::HostFacts {
+                    host: name.clone(),
+                    facts: summary(&facts),
+                });
                 reached.sessions.insert(name.clone(), session);
                 reached.facts.insert(name, facts);
             }
             Err(mut problem) => {
                 problem.host = Some(name.clone());
-                bus.send(Event::HostFailed { host: name, problem });
+                bus.send(Event::HostFailed {
+                    host: name,
+                    problem,
+                });
                 reached.worst = Exit::Unreachable;
             }
         }
@@ -131,8 +155,13 @@ pub(crate) async fn connect(
 }
 
 async fn greet(connector: &Connector, target: &Target) -> Result<(Session, HostFacts), Problem> {
-    let session = connector.connect(target).await.map_err(|error| unreachable(&error))?;
-    let output = session.run(Command::new(host_facts::SCRIPT).capture_all()).await;
+    let session = connector
+        .connect(target)
+        .await
+        .map_err(|error| unreachable(&error))?;
+    let output = session
+        .run(Command::new(host_facts::SCRIPT).capture_all())
+        .await;
     let output = output.map_err(|error| Problem {
         causes: super::causes(&error),
         help: error.help(),
@@ -162,7 +191,10 @@ fn summary(facts: &HostFacts) -> HostSummary {
 }
 
 fn lab_target(host: &Host, lab: &LabHosts) -> Target {
-    let machine = lab.hosts.iter().find(|machine| machine.name == host.name.as_str());
+    let machine = lab
+        .hosts
+        .iter()
+        .find(|machine| machine.name == host.name.as_str());
     let mut reach = SshReach::new(host.address.to_string(), &lab.known_hosts);
     if let Some(machine) = machine {
         reach.port = machine.port;
@@ -180,12 +212,18 @@ fn target(host: &Host, known_hosts: &Path, accept_new: bool) -> Target {
     fill(&mut reach, ssh, ssh.user.as_deref(), ssh.port, accept_new);
     reach.jump = jump(&ssh.jump, ssh, known_hosts, accept_new);
     let mut target = Target::ssh(host.name.to_string(), reach);
-    let password = ssh.sudo_password_env.as_ref().and_then(|name| std::env::var(name).ok());
-    let root = matches!(&target.reach, crate::drive::transport::Reach::Ssh(reach) if reach.user == "root");
+    let password = ssh
+        .sudo_password_env
+        .as_ref()
+        .and_then(|name| std::env::var(name).ok());
+    let root =
+        matches!(&target.reach, crate::drive::transport::Reach::Ssh(reach) if reach.user == "root");
     target.sudo = match (ssh.sudo, password) {
         (SudoChoice::None, _) => Sudo::None,
         (SudoChoice::Auto, _) if root => Sudo::None,
-        (SudoChoice::Auto | SudoChoice::Password, Some(password)) => Sudo::Password(Secret::new(password)),
+        (SudoChoice::Auto | SudoChoice::Password, Some(password)) => {
+            Sudo::Password(Secret::new(password))
+        }
         _ => Sudo::Passwordless,
     };
     target
@@ -203,8 +241,13 @@ fn fill(reach: &mut SshReach, ssh: &Ssh, user: Option<&str>, port: Option<u16>, 
         (KeyPolicy::Pinned, false) => HostKeys::Pinned,
         _ => HostKeys::PinFirst,
     };
-    let agent = std::env::var_os("SSH_AUTH_SOCK").filter(|_| ssh.agent).map(PathBuf::from);
-    let password = ssh.password_env.as_ref().and_then(|name| std::env::var(name).ok());
+    let agent = std::env::var_os("SSH_AUTH_SOCK")
+        .filter(|_| ssh.agent)
+        .map(PathBuf::from);
+    let password = ssh
+        .password_env
+        .as_ref()
+        .and_then(|name| std::env::var(name).ok());
     let identities = match ssh.identity.is_empty() {
         false => ssh.identity.iter().map(|path| home(path)).collect(),
         true => ["id_ed25519", "id_ecdsa", "id_rsa"]
@@ -213,7 +256,11 @@ fn fill(reach: &mut SshReach, ssh: &Ssh, user: Option<&str>, port: Option<u16>, 
             .filter(|path| path.exists())
             .collect(),
     };
-    reach.login = Login { agent, identities, password: password.map(Secret::new) };
+    reach.login = Login {
+        agent,
+        identities,
+        password: password.map(Secret::new),
+    };
 }
 
 /// The last hop, which knows the one before it.

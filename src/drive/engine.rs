@@ -20,7 +20,7 @@ use super::act::{self, Failure};
 use super::bus::Bus;
 use super::world::{Known, World};
 use crate::model::edit::Edit;
-use crate::model::event::{Event, Outcome, StepId, Verdict};
+use crate::model::event::{Event, Outcome, StepId, Totals, Verdict};
 use crate::model::plan::{Plan, Step};
 use crate::model::probe::Probe;
 use crate::model::resource::{Change, Diff, Question};
@@ -39,21 +39,6 @@ pub struct Engine {
     pub stop: CancellationToken,
     /// Cancelled: steps under way are ended.
     pub stop_now: CancellationToken,
-}
-
-/// How the steps of a plan ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Were as wanted.
-    pub unchanged: usize,
-    /// Were made so.
-    pub changed: usize,
-    /// Are not so.
-    pub failed: usize,
-    /// Were not tried: something they need has failed.
-    pub skipped: usize,
-    /// Were not tried: the user stopped the run.
-    pub cancelled: usize,
 }
 
 /// The verdict on each step, in the plan's order; none for steps of a host that gave no answer.
@@ -163,7 +148,7 @@ enum State {
     Bad,
 }
 
-/// Works through the plan.
+/// Works through the plan, and counts how its steps ended.
 pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
     let changes = Arc::new(Changes::new(plan));
     let mut states = vec![State::Open; plan.steps.len()];
@@ -211,6 +196,7 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
 }
 
 fn finish(engine: &Engine, step: &Step, outcome: Outcome, elapsed: Duration, totals: &mut Totals) {
+    totals.steps += 1;
     match &outcome {
         Outcome::Unchanged { .. } => totals.unchanged += 1,
         Outcome::Changed { .. } => totals.changed += 1,

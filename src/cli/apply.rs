@@ -1,0 +1,99 @@
+//! `provision apply`, the default: make it so, check it, prove it.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::args::ApplyArgs;
+use super::exit::Exit;
+use super::run::{Ending, Ready, Run};
+use super::{credentials, image, plan, verify};
+use crate::drive::engine;
+use crate::model::event::{Mode, NamedUrl};
+use crate::model::plan::Selection;
+
+/// Makes it so.
+pub(crate) async fn apply(args: ApplyArgs) -> ExitCode {
+    let run = match Run::open(&args.cloud, Mode::Apply) {
+        Ok(run) => run,
+        Err(exit) => return exit.into(),
+    };
+    let mut ending = Ending::default();
+    let exit = match work(&run, &args, &mut ending).await {
+        Ok(exit) | Err(exit) => exit,
+    };
+    run.close(exit, ending)
+}
+
+async fn work(run: &Run, args: &ApplyArgs, ending: &mut Ending) -> Result<Exit, Exit> {
+    let image = image::ready(run).await?;
+    let Ready {
+        engine,
+        mut expanded,
+        worst,
+    } = run.reach(json!({ "image": image })).await?;
+    let whole = Selection::from(&args.select) == Selection::default();
+    expanded.plan = plan::select(run, expanded.plan, &args.select)?;
+    if args.list_steps {
+        plan::list(&expanded.plan);
+        return Ok(Exit::Done);
+    }
+    let verdicts = engine::survey(&engine, &expanded.plan).await;
+    ending.totals = engine::apply(&engine, &expanded.plan, verdicts).await;
+    if run.is_stopped() || ending.totals.cancelled > 0 {
+        ending.next = Some(again(run));
+        return Err(Exit::Stopped);
+    }
+    if ending.totals.failed > 0 {
+        ending.next = Some(again(run));
+        return Err(Exit::StepFailed);
+    }
+    if worst != Exit::Done {
+        ending.next = Some(again(run));
+        return Err(worst);
+    }
+    ending.urls = urls(run);
+    ending.credentials = credentials::write(run);
+    ending.next = Some(format!(
+        "provision verify --answer-file {}",
+        run.answer_file.display()
+    ));
+    if args.no_verify || !whole {
+        return Ok(Exit::Done);
+    }
+    // Nothing was changed: a run that only confirms does not boot an instance again.
+    let proof = run.cloud.proof.enabled && ending.totals.changed > 0;
+    verify::health(run, &engine, &expanded, proof, run.cloud.proof.keep).await
+}
+
+fn again(run: &Run) -> String {
+    format!("provision --answer-file {}", run.answer_file.display())
+}
+
+fn urls(run: &Run) -> Vec<NamedUrl> {
+    let Some(controller) = run
+        .cloud
+        .with_role(crate::model::name::Role::Controller)
+        .next()
+    else {
+        return Vec::new();
+    };
+    let named = |name: &str, url: String| NamedUrl {
+        name: name.to_owned(),
+        url,
+    };
+    let mut urls = vec![named(
+        "Identity",
+        format!("http://{}:5000/v3", controller.address),
+    )];
+    if run.cloud.has_service("horizon") {
+        urls.insert(
+            0,
+            named(
+                "Dashboard",
+                format!("http://{}/horizon/", controller.address),
+            ),
+        );
+    }
+    urls
+}

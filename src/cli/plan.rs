@@ -1,0 +1,98 @@
+//! `provision plan`: what would change on each host. Touches nothing.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::args::{PlanArgs, SelectArgs};
+use super::exit::Exit;
+use super::run::{Ending, Ready, Run};
+use super::{image, say};
+use crate::drive::engine;
+use crate::model::event::{Mode, Problem, Totals};
+use crate::model::plan::{Plan, Selection};
+use crate::model::resource::Diff;
+
+impl From<&SelectArgs> for Selection {
+    fn from(args: &SelectArgs) -> Self {
+        Self {
+            limit: args.limit.clone(),
+            only: args.only.clone(),
+            skip: args.skip.clone(),
+            until: args.until.clone(),
+        }
+    }
+}
+
+/// Shows what would change.
+pub(crate) async fn plan(args: PlanArgs) -> ExitCode {
+    let run = match Run::open(&args.cloud, Mode::Plan) {
+        Ok(run) => run,
+        Err(exit) => return exit.into(),
+    };
+    let mut ending = Ending::default();
+    let exit = match work(&run, &args, &mut ending).await {
+        Ok(exit) | Err(exit) => exit,
+    };
+    run.close(exit, ending)
+}
+
+async fn work(run: &Run, args: &PlanArgs, ending: &mut Ending) -> Result<Exit, Exit> {
+    let image = image::planned(run);
+    let Ready {
+        engine,
+        expanded,
+        worst,
+    } = run.reach(json!({ "image": image })).await?;
+    let plan = select(run, expanded.plan, &args.select)?;
+    let verdicts = engine::survey(&engine, &plan).await;
+    ending.totals = count(&plan, &verdicts);
+    ending.next = Some(format!(
+        "provision --answer-file {}",
+        run.answer_file.display()
+    ));
+    let pending = ending.totals.changed + ending.totals.later > 0;
+    match (worst, pending && args.detailed_exitcode) {
+        (Exit::Done, true) => Ok(Exit::ChangesPending),
+        (worst, _) => Ok(worst),
+    }
+}
+
+fn count(plan: &Plan, verdicts: &engine::Verdicts) -> Totals {
+    let mut totals = Totals::default();
+    for verdict in verdicts {
+        totals.steps += 1;
+        match verdict {
+            Some(Diff::InSync(_)) => totals.unchanged += 1,
+            Some(Diff::Change(_)) => totals.changed += 1,
+            Some(Diff::Later(_) | Diff::Refused(_)) => totals.later += 1,
+            None => totals.skipped += 1,
+        }
+    }
+    debug_assert_eq!(plan.steps.len(), verdicts.len());
+    totals
+}
+
+/// The part of a plan that was asked for.
+///
+/// # Errors
+/// Said already; what remains is the exit code.
+pub(crate) fn select(run: &Run, plan: Plan, args: &SelectArgs) -> Result<Plan, Exit> {
+    Selection::from(args).apply(plan).map_err(|error| {
+        let help = "`provision --list-steps` prints all of them".to_owned();
+        run.problem(
+            Exit::Usage,
+            Problem {
+                help: Some(help),
+                ..Problem::error("select", error.to_string())
+            },
+        )
+    })
+}
+
+/// `--list-steps`
+pub(crate) fn list(plan: &Plan) {
+    for step in &plan.steps {
+        say::data(&format!("{:<52} {}", step.id().as_str(), step.shown.name));
+    }
+}

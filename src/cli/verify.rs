@@ -1,0 +1,131 @@
+//! `provision preflight`, `status` and `verify`: questions about hosts and services, and the proof.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::args::{CloudArgs, VerifyArgs};
+use super::exit::Exit;
+use super::image;
+use super::run::{Ending, Ready, Run};
+use crate::drive::engine::{self, Engine};
+use crate::drive::health as checks;
+use crate::model::event::{Mode, Problem};
+use crate::model::playbook::Expanded;
+
+/// How much more time services get after the hosts have come back.
+const AFTER_REBOOT: u64 = 240;
+
+/// Looks whether the hosts can become this cloud.
+pub(crate) async fn preflight(args: CloudArgs) -> ExitCode {
+    let run = match Run::open(&args, Mode::Preflight) {
+        Ok(run) => run,
+        Err(exit) => return exit.into(),
+    };
+    let exit = match run.reach(json!({ "image": image::planned(&run) })).await {
+        Ok(ready) => ready.worst,
+        Err(exit) => exit,
+    };
+    run.close(exit, Ending::default())
+}
+
+/// Asks every service how it is.
+pub(crate) async fn status(args: CloudArgs) -> ExitCode {
+    let run = match Run::open(&args, Mode::Status) {
+        Ok(run) => run,
+        Err(exit) => return exit.into(),
+    };
+    let exit = match run.reach(json!({ "image": image::planned(&run) })).await {
+        Ok(Ready {
+            engine,
+            mut expanded,
+            worst,
+        }) => {
+            expanded
+                .checks
+                .iter_mut()
+                .for_each(|check| check.patience = 0);
+            let bad = checks::check(&engine, &expanded.checks).await;
+            if bad > 0 { Exit::VerifyFailed } else { worst }
+        }
+        Err(exit) => exit,
+    };
+    run.close(exit, Ending::default())
+}
+
+/// Asks every service how it is, and proves the cloud by an instance.
+pub(crate) async fn verify(args: VerifyArgs) -> ExitCode {
+    let run = match Run::open(&args.cloud, Mode::Verify) {
+        Ok(run) => run,
+        Err(exit) => return exit.into(),
+    };
+    let exit = match run.reach(json!({ "image": image::planned(&run) })).await {
+        Ok(Ready {
+            engine,
+            mut expanded,
+            worst,
+        }) => {
+            if args.after_reboot {
+                expanded
+                    .checks
+                    .iter_mut()
+                    .for_each(|check| check.patience += AFTER_REBOOT);
+            }
+            let keep = args.keep || run.cloud.proof.keep;
+            match health(&run, &engine, &expanded, run.cloud.proof.enabled, keep).await {
+                Ok(_) => worst,
+                Err(exit) => exit,
+            }
+        }
+        Err(exit) => exit,
+    };
+    run.close(
+        exit,
+        Ending {
+            junit: args.junit,
+            ..Ending::default()
+        },
+    )
+}
+
+/// The checks, and then the proof: made, and removed again whatever came of it.
+///
+/// # Errors
+/// Something is not well.
+pub(crate) async fn health(
+    run: &Run,
+    engine: &Engine,
+    expanded: &Expanded,
+    proof: bool,
+    keep: bool,
+) -> Result<Exit, Exit> {
+    let bad = checks::check(engine, &expanded.checks).await;
+    if run.is_stopped() {
+        return Err(Exit::Stopped);
+    }
+    let mut failed = 0;
+    if proof {
+        let none = vec![None; expanded.proof.steps.len()];
+        let totals = engine::apply(engine, &expanded.proof, none).await;
+        failed = totals.failed + totals.skipped;
+        if !keep {
+            failed += engine::remove(engine, &expanded.proof).await.failed;
+        }
+    }
+    if bad + failed as usize == 0 {
+        return Ok(Exit::Done);
+    }
+    Err(run.problem(
+        Exit::VerifyFailed,
+        Problem {
+            help: Some(format!(
+                "`provision status --answer-file {}` asks again",
+                run.answer_file.display()
+            )),
+            ..Problem::error(
+                "verify",
+                format!("{bad} checks and {failed} steps of the proof are not well"),
+            )
+        },
+    ))
+}
