@@ -1,5 +1,7 @@
 //! A real OpenSSH server on a loopback port, with keys and settings of its own, for one test.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -251,7 +251,62 @@ fn last_text(lines: &[String]) -> String {
 impl ConnectError {
     /// The way out, as a sentence with a command where there is one.
     pub fn help(&self) -> Option<String> {
-        None
+        Some(match self {
+            Self::Resolve { .. } => {
+                "set the host's `address` to an IP address, or to a name that this machine can \
+                 resolve"
+                    .to_owned()
+            }
+            Self::Tcp { address, port, .. } => format!(
+                "check that the host is up and that sshd listens: `nc -vz {address} {port}`; the \
+                 answer file sets `address`, `port` and `jump`"
+            ),
+            Self::Timeout {
+                stage: "connecting",
+                address,
+                port,
+                ..
+            } => format!(
+                "check that the host is up and that no firewall drops packets: `ping {address}`, \
+                 `nc -vz {address} {port}`"
+            ),
+            Self::Timeout { .. } => {
+                "the host accepts connections but is slow to answer: look at its load, and at \
+                 `UseDNS` in its sshd_config"
+                    .to_owned()
+            }
+            Self::Protocol { port, .. } => {
+                format!(
+                    "check that port {port} is the port of sshd, and that sshd lets us in at all"
+                )
+            }
+            Self::HostKeyChanged { file, line, .. } => format!(
+                "if the host was installed anew, remove line {line} of {file} and run again with \
+                 `--accept-new-host-keys`; if not, somebody may be in between"
+            ),
+            Self::HostKeyRevoked { .. } => {
+                "the key must not be used any more: give the host a new one (`ssh-keygen -A`)"
+                    .to_owned()
+            }
+            Self::HostKeyUnknown { file, .. } => format!(
+                "compare the fingerprint with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on \
+                 the host, then run with `--accept-new-host-keys`, or set `[ssh] host_keys = \
+                 \"pin-first\"`, or add its line to {file}"
+            ),
+            Self::KnownHosts { file, .. } => format!("make {file} readable and writable for you"),
+            Self::Auth {
+                address,
+                user,
+                tried,
+                ..
+            } => auth_help(address, user, tried),
+            Self::Jump { source, .. } => return source.help(),
+            Self::NotRebooted { last, .. } => {
+                return last.as_ref().and_then(|last| last.help()).or_else(|| {
+                    Some("look at the host's console, then run again: it continues".to_owned())
+                });
+            }
+        })
     }
 
     /// Whether trying again can help (unreachable, timeout, lost), as opposed to refused logins and
@@ -265,15 +320,73 @@ impl ConnectError {
     }
 }
 
+fn auth_help(address: &str, user: &str, tried: &[String]) -> String {
+    let said = |words: &str| tried.iter().any(|line| line.contains(words));
+    if said("needs a passphrase") {
+        return "add the key to an agent: `eval $(ssh-agent)`, then `ssh-add`".to_owned();
+    }
+    if said("hung up") {
+        return "the host allows only a few keys per login (MaxAuthTries): name the right one with \
+                `identity`, or empty the agent with `ssh-add -D`"
+            .to_owned();
+    }
+    format!("run `ssh-copy-id {user}@{address}`, or set `user` and `identity` of the host")
+}
+
 impl RunError {
     /// The way out, as a sentence with a command where there is one.
     pub fn help(&self) -> Option<String> {
-        None
+        let text = match self {
+            Self::Lost { .. } => "run again: it continues where it was",
+            Self::Refused { what, cause, .. } if what.contains("tunnel") => {
+                if cause.contains("limit") {
+                    return None;
+                }
+                "set `AllowTcpForwarding yes` (or `local`) in the host's sshd_config and reload sshd"
+            }
+            Self::Refused { cause, .. } if cause.contains("too many") => {
+                "raise `MaxSessions` in the host's sshd_config to 10, its default"
+            }
+            Self::Refused { what, .. } if what.contains("shell") => {
+                "the login needs a shell: `chsh -s /bin/sh`, and no forced command for our key"
+            }
+            Self::Sudo { user, cause, .. } => return Some(cause.help(user)),
+            Self::Spawn { .. } => "is there a `sh` in PATH?",
+            _ => return None,
+        };
+        Some(text.to_owned())
     }
 
     /// Whether the connection is gone, so that [`Session::reconnect`](super::Session::reconnect) is
     /// the next thing to try.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost { .. })
+    }
+
+    /// Whether this belongs to "host unreachable or login refused" rather than to a step that failed.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost { .. } | Self::Sudo { .. } | Self::Refused { .. }
+        )
+    }
+}
+
+impl SudoError {
+    fn help(&self, user: &str) -> String {
+        match self {
+            Self::Missing => "install `sudo` on the host, or log in as root".to_owned(),
+            Self::WantsPassword => format!(
+                "set `sudo = \"password\"` for the host, or allow it without one: `echo '{user} \
+                 ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{user}`"
+            ),
+            Self::WrongPassword => "check the sudo password that you gave".to_owned(),
+            Self::RequiresTty => {
+                format!("add `Defaults:{user} !requiretty` to the host's sudoers")
+            }
+            Self::NotAllowed | Self::Other(_) => {
+                format!("let `{user}` run everything with sudo, or log in as root")
+            }
+        }
     }
 }

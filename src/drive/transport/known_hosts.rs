@@ -151,3 +151,147 @@ fn glob(pattern: &[u8], name: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kind: &str, byte: u8) -> HostKey {
+        HostKey {
+            kind: kind.to_owned(),
+            blob: vec![byte; 8],
+        }
+    }
+
+    fn ed(byte: u8) -> HostKey {
+        key("ssh-ed25519", byte)
+    }
+
+    fn entry(hosts: &str, key: &HostKey) -> String {
+        format!(
+            "{hosts} {} {} a comment\n",
+            key.kind,
+            BASE64.encode(&key.blob)
+        )
+    }
+
+    fn changed(line: usize, key: &HostKey) -> Verdict {
+        Verdict::Changed {
+            line,
+            expected: format!("{} {}", key.kind, key.fingerprint()),
+        }
+    }
+
+    #[test]
+    fn names_are_matched_as_openssh_does() {
+        let cases = [
+            ("box", "box", 22, true),
+            ("box", "BOX", 22, true),
+            ("box", "box2", 22, false),
+            ("box", "box", 2222, false),
+            ("[box]:2222", "box", 2222, true),
+            ("[box]:2222", "box", 22, false),
+            ("other,box,10.0.0.1", "10.0.0.1", 22, true),
+            ("10.0.0.*", "10.0.0.77", 22, true),
+            ("10.0.?.1", "10.0.10.1", 22, false),
+            ("*,!box", "box", 22, false),
+            ("*,!box", "box2", 22, true),
+            ("fe80::1", "fe80::1", 22, true),
+        ];
+        for (hosts, host, port, known) in cases {
+            let verdict = check(&entry(hosts, &ed(1)), host, port, &ed(1));
+            assert_eq!(
+                verdict == Verdict::Known,
+                known,
+                "{hosts} for {host} {port}"
+            );
+        }
+    }
+
+    #[test]
+    fn hashed_names_are_matched() {
+        // ssh-keygen -H made these from `controller` and `[10.0.0.100]:2222`.
+        let text = "|1|oemE7OSz4gByyOx/l6DnlGRCLpU=|RCiW/ked3ul8FTHlHoX4/12FdZo= ssh-ed25519 AQEBAQEBAQE=\n\
+                    |1|Nu08UelcdmdQmI+Sz9D5KZTzmqM=|aHyu6fYhpY3TmQyXDSRoLmi+p7k= ssh-ed25519 AgICAgICAgI=\n";
+        assert_eq!(check(text, "controller", 22, &ed(1)), Verdict::Known);
+        assert_eq!(check(text, "10.0.0.100", 2222, &ed(2)), Verdict::Known);
+        assert_eq!(check(text, "10.0.0.100", 22, &ed(2)), Verdict::Unknown);
+        assert_eq!(check(text, "10.0.0.100", 2222, &ed(3)), changed(2, &ed(2)));
+    }
+
+    #[test]
+    fn a_changed_key_names_the_line_that_says_most() {
+        let text = [
+            "# comment\n\n".to_owned(),
+            entry("box", &key("ssh-rsa", 7)),
+            entry("box", &ed(1)),
+        ];
+        let text = text.concat();
+        assert_eq!(check(&text, "box", 22, &ed(1)), Verdict::Known);
+        assert_eq!(check(&text, "box", 22, &ed(2)), changed(4, &ed(1)));
+        let ecdsa = key("ecdsa-sha2-nistp256", 1);
+        assert_eq!(
+            check(&text, "box", 22, &ecdsa),
+            changed(3, &key("ssh-rsa", 7))
+        );
+        assert_eq!(check(&text, "box2", 22, &ed(2)), Verdict::Unknown);
+        assert_eq!(kinds(&text, "box", 22), ["ssh-rsa", "ssh-ed25519"]);
+    }
+
+    #[test]
+    fn two_keys_of_one_type_are_both_good() {
+        let text = [entry("box", &ed(1)), entry("box", &ed(2))].concat();
+        assert_eq!(check(&text, "box", 22, &ed(1)), Verdict::Known);
+        assert_eq!(check(&text, "box", 22, &ed(2)), Verdict::Known);
+        assert_eq!(check(&text, "box", 22, &ed(3)), changed(1, &ed(1)));
+    }
+
+    #[test]
+    fn revoked_wins_and_authorities_say_nothing_about_a_key() {
+        let text = [entry("box", &ed(1)), entry("@revoked *", &ed(1))].concat();
+        assert_eq!(
+            check(&text, "box", 22, &ed(1)),
+            Verdict::Revoked { line: 2 }
+        );
+        assert_eq!(check(&text, "other", 22, &ed(2)), Verdict::Unknown);
+        let text = entry("@cert-authority box", &ed(1));
+        assert_eq!(check(&text, "box", 22, &ed(1)), Verdict::Unknown);
+        assert!(kinds(&text, "box", 22).is_empty());
+    }
+
+    #[test]
+    fn rubbish_is_skipped() {
+        for text in [
+            "box",
+            "box ssh-ed25519",
+            "box ssh-ed25519 %%%",
+            "@revoked",
+            "|1|x ssh-rsa AQ==",
+        ] {
+            assert_eq!(check(text, "box", 22, &ed(1)), Verdict::Unknown, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_we_write_is_one_we_know() {
+        for port in [22, 2222] {
+            let text = line("Box", port, &ed(9));
+            assert_eq!(check(&text, "box", port, &ed(9)), Verdict::Known, "{text}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_those_of_ssh_keygen() {
+        let blob = BASE64
+            .decode(b"AAAAC3NzaC1lZDI1NTE5AAAAIJmVXke+pfQilGLq58nItXuUDGDcljdwGn9/Shwxjrfd")
+            .unwrap();
+        let key = HostKey {
+            kind: "ssh-ed25519".to_owned(),
+            blob,
+        };
+        assert_eq!(
+            key.fingerprint(),
+            "SHA256:Gc+OpVzhAzd7U+tb4DJ52skqKg+o60e2X2FOB69Wz1M"
+        );
+    }
+}
