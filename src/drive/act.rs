@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bus::Bus;
+use super::confirmed::Unconfirmed;
 use super::openstack::with_causes;
 use super::transport::{Command, Stream};
 use super::world::{AskError, World};
@@ -68,6 +69,7 @@ pub(super) async fn carry_out(
     for op in &change.ops {
         match op {
             Op::Run { script, stdin } => run(world, bus, step, script, stdin, until).await?,
+            Op::Confirmed { script, undo } => confirmed(world, step, script, undo).await?,
             Op::Request(request) => {
                 let openstack = world
                     .openstack
@@ -172,6 +174,22 @@ async fn run(
         "mend the cause on {} and run the same command again: it goes on from here",
         step.host()
     )))
+}
+
+/// A change that may cut our own way to the host.
+async fn confirmed(world: &World, step: &Step, script: &str, undo: &str) -> Result<(), Failure> {
+    let session = world
+        .session(step.host())
+        .map_err(|error| Failure::asking(step, &error))?;
+    super::confirmed::run(session, script, undo)
+        .await
+        .map_err(|error| {
+            let mut failed = Failure::new(step, "step::unconfirmed", error.to_string());
+            if let Unconfirmed::Failed { tail, .. } = error {
+                failed.problem.tail = tail;
+            }
+            failed.help(format!("{} is as it was before this step", step.host()))
+        })
 }
 
 /// Looks again and again until the step is in sync.

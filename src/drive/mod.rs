@@ -3,6 +3,7 @@
 mod act;
 pub mod amqp;
 pub mod bus;
+pub mod confirmed;
 pub mod engine;
 pub mod health;
 pub mod host_logs;

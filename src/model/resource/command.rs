@@ -85,11 +85,21 @@ impl Command {
                     None::<String>,
                     Some(guard.last_line()),
                 )],
-                vec![Op::Run {
-                    script: self.script(),
-                    stdin: self.stdin.clone().unwrap_or_default().into_bytes(),
-                }],
+                vec![self.op()],
             ),
+        }
+    }
+
+    fn op(&self) -> Op {
+        match &self.undo {
+            Some(undo) => Op::Confirmed {
+                script: self.script(),
+                undo: undo.clone(),
+            },
+            None => Op::Run {
+                script: self.script(),
+                stdin: self.stdin.clone().unwrap_or_default().into_bytes(),
+            },
         }
     }
 

@@ -18,6 +18,7 @@ mod command;
 mod database;
 mod file;
 mod image;
+mod options;
 mod packages;
 mod path;
 mod reboot;
@@ -36,6 +37,7 @@ pub use command::Command;
 pub use database::Database;
 pub use file::{Block, File, Format};
 pub use image::Image;
+pub use options::Options;
 pub use packages::Packages;
 pub use path::{Directory, Gone, Link};
 pub use reboot::Reboot;
@@ -56,6 +58,8 @@ pub enum Resource {
     File(File),
     /// Lines that we own inside a file that others own.
     Block(Block),
+    /// Some options in a configuration file that a package brings.
+    Options(Options),
     /// A directory, its owner and mode.
     Directory(Directory),
     /// A symbolic link.
@@ -140,6 +144,13 @@ pub enum Op {
         /// What the script finds on its standard input.
         stdin: Vec<u8>,
     },
+    /// Runs a script that may cut our way to the host; it is undone unless a new connection confirms it.
+    Confirmed {
+        /// The change.
+        script: String,
+        /// What brings the host back to where it was.
+        undo: String,
+    },
     /// Makes a request to an OpenStack service. A status outside 200..300 is a failure.
     Request(Request),
     /// Sends an image's data.
@@ -213,6 +224,7 @@ impl Resource {
             Self::Packages(kind) => Question::Host(kind.probes()),
             Self::File(kind) => Question::Host(kind.probes()),
             Self::Block(kind) => Question::Host(kind.probes()),
+            Self::Options(kind) => Question::Host(kind.probes()),
             Self::Directory(kind) => Question::Host(kind.probes()),
             Self::Link(kind) => Question::Host(kind.probes()),
             Self::Gone(kind) => Question::Host(kind.probes()),
@@ -234,6 +246,7 @@ impl Resource {
             Self::Packages(kind) => on_host!(kind, answer),
             Self::File(kind) => on_host!(kind, answer),
             Self::Block(kind) => on_host!(kind, answer),
+            Self::Options(kind) => on_host!(kind, answer),
             Self::Directory(kind) => on_host!(kind, answer),
             Self::Link(kind) => on_host!(kind, answer),
             Self::Gone(kind) => on_host!(kind, answer),
@@ -264,6 +277,7 @@ impl Resource {
             Self::Packages(_) => "packages",
             Self::File(_) => "file",
             Self::Block(_) => "block",
+            Self::Options(_) => "options",
             Self::Directory(_) => "directory",
             Self::Link(_) => "link",
             Self::Gone(_) => "gone",
