@@ -8,6 +8,7 @@ use super::probe::{Probe, script_key};
 
 /// What is known of one host. Filled from the output of [`super::probe::ProbeSet::script`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// Installed version by package name. A name that was asked for and is not here is absent.
     pub packages: BTreeMap<String, String>,
@@ -21,7 +22,10 @@ pub struct Facts {
 
 /// A systemd unit as `systemctl show` describes it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UnitFact {
+    /// The unit's own name, which may differ from an alias that was asked for.
+    pub id: String,
     /// `loaded`, `not-found`, `masked`, `error`...
     pub load: String,
     /// `active`, `inactive`, `failed`, `activating`...
@@ -36,8 +40,12 @@ pub struct UnitFact {
     pub started: f64,
     /// How often systemd itself has restarted the unit.
     pub restarts: u32,
+    /// Whether the unit's `Condition...=` lines have been looked at since the host's start.
+    pub checked: bool,
     /// Whether the unit's `Condition...=` lines were all true when it was last started.
     pub condition: bool,
+    /// Whether the unit's files have changed since systemd read them.
+    pub stale: bool,
     /// The main process, 0 when there is none.
     pub pid: u32,
     /// The host's clock when it answered, in seconds since 1970.
@@ -58,6 +66,7 @@ impl UnitFact {
 
 /// What stands at a path.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PathFact {
     /// `regular file`, `regular empty file`, `directory`, `symbolic link`, as GNU stat says it.
     pub kind: String,
@@ -73,6 +82,8 @@ pub struct PathFact {
     pub changed: f64,
     /// Where a symbolic link points.
     pub target: Option<String>,
+    /// What a symbolic link leads to in the end, when that exists.
+    pub behind: Option<Box<PathFact>>,
     /// Content of a regular file, when it was asked for.
     pub content: Option<Vec<u8>>,
 }
@@ -82,10 +93,20 @@ impl PathFact {
     pub fn is_file(&self) -> bool {
         self.kind.starts_with("regular")
     }
+
+    /// What stands there once symbolic links are followed; nothing behind a link to nowhere.
+    pub fn resolved(&self) -> Option<&Self> {
+        if self.kind == "symbolic link" {
+            self.behind.as_deref()
+        } else {
+            Some(self)
+        }
+    }
 }
 
 /// How a script answered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ScriptFact {
     /// Exit status.
     pub status: i32,
@@ -183,7 +204,7 @@ struct Reader {
     uptime: f64,
     asked: Vec<String>,
     unit: UnitFact,
-    units: Vec<UnitFact>,
+    names: Vec<String>,
     script: Option<(String, Vec<String>)>,
 }
 
@@ -199,7 +220,16 @@ impl Reader {
             }
             "asked" => self.asked.push(rest.to_owned()),
             "unit" => self.unit_line(rest),
-            "path" => self.path(rest),
+            "path" => {
+                if let Some((path, fact)) = path_fact(rest) {
+                    self.facts.paths.insert(path, fact);
+                }
+            }
+            "behind" => {
+                if let Some((path, fact)) = path_fact(rest) {
+                    self.facts.paths.entry(path).or_default().behind = Some(Box::new(fact));
+                }
+            }
             "target" => {
                 if let Some((target, path)) = rest.split_once('|') {
                     self.facts.paths.entry(path.to_owned()).or_default().target =
@@ -224,7 +254,8 @@ impl Reader {
         let mut words = rest.split(' ').filter(|word| !word.is_empty());
         if let (Some(name), Some(status), Some(version)) =
             (words.next(), words.next(), words.next())
-            && status.starts_with("ii")
+            // The second letter is the state; the first is what the package manager was told to want.
+            && status.chars().nth(1) == Some('i')
         {
             self.facts
                 .packages
@@ -239,6 +270,8 @@ impl Reader {
             return;
         };
         match key {
+            "Id" => self.unit.id = value.to_owned(),
+            "Names" => self.names = value.split(' ').map(str::to_owned).collect(),
             "LoadState" => self.unit.load = value.to_owned(),
             "ActiveState" => self.unit.active = value.to_owned(),
             "SubState" => self.unit.sub = value.to_owned(),
@@ -252,34 +285,24 @@ impl Reader {
             }
             "NRestarts" => self.unit.restarts = value.parse().unwrap_or_default(),
             "ConditionResult" => self.unit.condition = value == "yes",
+            "ConditionTimestampMonotonic" => self.unit.checked = value != "0",
+            "NeedDaemonReload" => self.unit.stale = value == "yes",
             "MainPID" => self.unit.pid = value.parse().unwrap_or_default(),
             _ => {}
         }
     }
 
     fn end_unit(&mut self) {
-        if !self.unit.load.is_empty() {
-            let mut unit = std::mem::take(&mut self.unit);
-            unit.now = self.now;
-            self.units.push(unit);
+        let mut unit = std::mem::take(&mut self.unit);
+        let mut names = std::mem::take(&mut self.names);
+        if unit.load.is_empty() {
+            return;
         }
-    }
-
-    fn path(&mut self, rest: &str) {
-        let Some((attributes, path)) = rest.split_once('|') else {
-            return;
-        };
-        let words: Vec<_> = attributes.splitn(6, ' ').collect();
-        let [mode, owner, group, changed, size, kind] = words[..] else {
-            return;
-        };
-        let fact = self.facts.paths.entry(path.to_owned()).or_default();
-        fact.mode = u32::from_str_radix(mode, 8).unwrap_or_default();
-        fact.owner = owner.to_owned();
-        fact.group = group.to_owned();
-        fact.changed = changed.parse().unwrap_or_default();
-        fact.size = size.parse().unwrap_or_default();
-        fact.kind = kind.to_owned();
+        unit.now = self.now;
+        names.push(unit.id.clone());
+        for name in self.asked.iter().filter(|asked| names.contains(asked)) {
+            self.facts.units.insert(name.clone(), unit.clone());
+        }
     }
 
     fn content(&mut self, rest: &str) {
@@ -309,9 +332,27 @@ impl Reader {
     fn finish(mut self) -> Facts {
         self.end_unit();
         self.end_script();
-        self.facts.units = self.asked.into_iter().zip(self.units).collect();
         self.facts
     }
+}
+
+/// Reads `mode owner group changed size kind|path`.
+fn path_fact(line: &str) -> Option<(String, PathFact)> {
+    let (attributes, path) = line.split_once('|')?;
+    let words: Vec<_> = attributes.splitn(6, ' ').collect();
+    let [mode, owner, group, changed, size, kind] = words[..] else {
+        return None;
+    };
+    let fact = PathFact {
+        kind: kind.to_owned(),
+        owner: owner.to_owned(),
+        group: group.to_owned(),
+        mode: u32::from_str_radix(mode, 8).ok()?,
+        size: size.parse().ok()?,
+        changed: changed.parse().ok()?,
+        ..PathFact::default()
+    };
+    Some((path.to_owned(), fact))
 }
 
 #[cfg(test)]

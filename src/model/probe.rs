@@ -128,14 +128,20 @@ fn package_query(manager: PackageManager, names: &BTreeSet<String>) -> String {
     }
 }
 
-const UNIT_PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,UnitFileState,Result,\
-InactiveExitTimestampMonotonic,NRestarts,ConditionResult,MainPID";
+const UNIT_PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Result,\
+InactiveExitTimestampMonotonic,NRestarts,ConditionResult,ConditionTimestampMonotonic,\
+NeedDaemonReload,MainPID";
 
 fn unit_query(units: &BTreeSet<String>) -> String {
     // The wall clock and the uptime, read together, turn systemd's monotonic stamps into the clock
-    // that files' change times are in.
+    // that files' change times are in. On a busy host the two readings can drift apart; then they
+    // are taken again.
     format!(
-        "printf 'clock %s %s\\n' \"$(date +%s.%N)\" \"$(cut -d' ' -f1 /proc/uptime)\"\n\
+        "for try in 1 2 3 4 5; do\n\
+         read -r up rest < /proc/uptime; now=$(date +%s.%N); read -r then rest < /proc/uptime\n\
+         [ $((1${{then%.*}}${{then#*.}} - 1${{up%.*}}${{up#*.}})) -gt 1 ] || break\n\
+         done\n\
+         printf 'clock %s %s\\n' \"$now\" \"$up\"\n\
          printf 'asked %s\\n' {names}\n\
          systemctl show -p {UNIT_PROPERTIES} -- {names} 2>/dev/null | sed 's/^/unit /'\n",
         names = words(units),
@@ -146,7 +152,10 @@ fn path_query(paths: &BTreeMap<String, bool>) -> String {
     let all = words(paths.keys());
     let mut out = format!(
         "stat -c 'path %a %U %G %.9Z %s %F|%n' -- {all} 2>/dev/null\n\
-         for f in {all}; do if [ -L \"$f\" ]; then printf 'target %s|%s\\n' \"$(readlink \"$f\")\" \"$f\"; fi; done\n"
+         for f in {all}; do if [ -L \"$f\" ]; then\n\
+         printf 'target %s|%s\\n' \"$(readlink \"$f\")\" \"$f\"\n\
+         stat -L -c 'behind %a %U %G %.9Z %s %F|%n' -- \"$f\" 2>/dev/null\n\
+         fi; done\n"
     );
     let read: Vec<_> = paths
         .iter()

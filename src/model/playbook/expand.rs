@@ -420,11 +420,7 @@ impl<'a> Work<'a> {
         if let Some(template) = &file.template {
             file.content = self.inputs.templates.file(template, &turn.context)?;
         }
-        let ending = file.path.rsplit('.').next().unwrap_or_default();
-        let format = file.format.unwrap_or(match ending {
-            "conf" | "ini" | "cnf" | "cfg" => Format::Ini,
-            _ => Format::Text,
-        });
+        let format = file.format.unwrap_or_else(|| Format::of(&file.path));
         if format != Format::Ini {
             return Ok(());
         }

@@ -218,7 +218,8 @@ impl Api {
             ServiceFact::Unknown(why) if !self.present => {
                 Diff::in_sync(format!("what it belongs to is not there: {why}"))
             }
-            ServiceFact::Unknown(why) | ServiceFact::Refused(why) => Diff::later(why),
+            ServiceFact::Unknown(why) => Diff::later(why),
+            ServiceFact::Refused(why) => Diff::refused(why),
             ServiceFact::Answer { refs, found, .. } => {
                 let wanted = self.resolved(refs);
                 match (found, self.present) {
@@ -281,8 +282,9 @@ impl Api {
                 .iter()
                 .map(|(attribute, _)| attribute.as_str())
                 .collect();
-            return Diff::later(format!(
-                "{} exists with another {}, which its service cannot change",
+            return Diff::refused(format!(
+                "{} exists with another {}, which its service cannot change: remove the object, \
+                 or give it that value in the answer file",
                 self.label(),
                 names.join(" and ")
             ));
@@ -312,7 +314,10 @@ impl Api {
             let why = why
                 .map(|why| format!(": {}", shown(why)))
                 .unwrap_or_default();
-            return Diff::later(format!("{} is {value}{why}", self.label()));
+            return Diff::refused(format!(
+                "{} is {value}{why}: remove it, and the next run makes it anew",
+                self.label()
+            ));
         }
         Diff::change(
             vec![Edit::attribute(

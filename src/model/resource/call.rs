@@ -191,7 +191,8 @@ impl Call {
             ServiceFact::Unknown(why) if self.negate => {
                 Diff::in_sync(format!("what it belongs to is not there: {why}"))
             }
-            ServiceFact::Unknown(why) | ServiceFact::Refused(why) => Diff::later(why),
+            ServiceFact::Unknown(why) => Diff::later(why),
+            ServiceFact::Refused(why) => Diff::refused(why),
             ServiceFact::Answer { found: Some(_), .. } => Diff::in_sync(&self.says),
             ServiceFact::Answer { refs, said, .. } => {
                 let said = said.clone().unwrap_or_else(|| "it is not so".into());

@@ -1,13 +1,16 @@
-//! Files: whole ones, and blocks of lines inside files of others.
+//! Files that are ours as a whole. For lines inside files of others see [`super::block`].
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Diff;
-use crate::model::facts::Facts;
+use super::access::Access;
+use super::{Diff, Op};
+use crate::model::edit::Edit;
+use crate::model::facts::{Facts, PathFact};
 use crate::model::probe::Probe;
+use crate::model::quote::word;
 
 /// A file's whole content, owner and mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +45,8 @@ pub struct File {
     /// The content is not shown: an edit says only that it differs.
     #[serde(default)]
     pub secret: bool,
-    /// An existing file is left as it is, whatever it holds (keys that are made once, say).
+    /// The content of an existing file is left as it is (keys that are made once, say); owner, group
+    /// and mode are looked after all the same.
     #[serde(default)]
     pub once: bool,
 }
@@ -57,24 +61,6 @@ pub enum Format {
     Text,
 }
 
-/// Lines that we own inside a file that others own, between two marker lines.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Block {
-    /// Absolute path of the file; it is made when it does not exist.
-    pub path: String,
-    /// Names the block within the file.
-    pub name: String,
-    /// The lines; empty to remove the block.
-    pub content: String,
-    /// What starts a comment in this file.
-    #[serde(default = "hash")]
-    pub comment: String,
-    /// Lines outside the block that contradict it: extended regular expressions. They go.
-    #[serde(default)]
-    pub drop: Vec<String>,
-}
-
 fn root() -> String {
     "root".into()
 }
@@ -83,32 +69,93 @@ fn readable() -> String {
     "0644".into()
 }
 
-fn hash() -> String {
-    "#".into()
-}
-
 impl File {
     pub(super) fn probes(&self) -> Vec<Probe> {
         vec![Probe::Path {
             path: self.path.clone(),
-            content: true,
+            content: !self.once,
         }]
     }
 
-    pub(super) fn diff(&self, _facts: &Facts) -> Diff {
-        Diff::later("unfinished")
+    pub(super) fn diff(&self, facts: &Facts) -> Diff {
+        self.try_diff(facts).unwrap_or_else(Diff::Refused)
+    }
+
+    fn try_diff(&self, facts: &Facts) -> Result<Diff, String> {
+        let access = Access::new(&self.owner, &self.group, &self.mode)
+            .map_err(|why| format!("`{}`: {why}", self.path))?;
+        let place = place_of(&self.path, facts)?;
+        let mut edits = Vec::new();
+        let mut script = String::new();
+        let mut stdin = Vec::new();
+        if place.is_none() || !self.once {
+            let wanted = self.content.as_str();
+            let before = content_of(&self.path, facts);
+            if place.is_none() || before != Some(wanted.as_bytes()) {
+                edits.push(self.content_edit(before, wanted));
+                script = write(&self.path, wanted.len(), Some(access), "");
+                stdin = wanted.as_bytes().to_vec();
+            }
+        }
+        edits.extend(access.edits(place, 0o644));
+        if edits.is_empty() {
+            return Ok(Diff::in_sync(match self.once {
+                true => format!("`{}` is there", self.path),
+                false => format!("`{}` is as wanted", self.path),
+            }));
+        }
+        if script.is_empty() {
+            // The content stays untouched, so that nothing restarts that reads it at its start.
+            script = access.script(&self.path);
+        }
+        Ok(Diff::change(edits, vec![Op::Run { script, stdin }]))
+    }
+
+    fn content_edit(&self, before: Option<&[u8]>, wanted: &str) -> Edit {
+        if !self.secret {
+            let before = before.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            return Edit::file(&self.path, before, Some(wanted.to_owned()));
+        }
+        let before = before.map(|_| "another content, not shown");
+        Edit::attribute(&self.path, before, Some("new content, not shown"))
     }
 }
 
-impl Block {
-    pub(super) fn probes(&self) -> Vec<Probe> {
-        vec![Probe::Path {
-            path: self.path.clone(),
-            content: true,
-        }]
+impl Format {
+    /// The format that a path's ending tells.
+    pub fn of(path: &str) -> Self {
+        let (_, ending) = path.rsplit_once('.').unwrap_or_default();
+        match ending {
+            "conf" | "ini" | "cnf" | "cfg" | "repo" | "service" | "socket" | "timer"
+            | "network" | "netdev" | "link" => Self::Ini,
+            _ => Self::Text,
+        }
     }
+}
 
-    pub(super) fn diff(&self, _facts: &Facts) -> Diff {
-        Diff::later("unfinished")
+/// What stands at the path of a file, links followed; an error when no file can be there.
+pub(super) fn place_of<'a>(path: &str, facts: &'a Facts) -> Result<Option<&'a PathFact>, String> {
+    let place = facts.paths.get(path).and_then(PathFact::resolved);
+    match place {
+        Some(place) if !place.is_file() => Err(format!(
+            "`{path}` is a {}, and a file has to be there: move it away and run again",
+            place.kind
+        )),
+        place => Ok(place),
     }
+}
+
+pub(super) fn content_of<'a>(path: &str, facts: &'a Facts) -> Option<&'a [u8]> {
+    facts.paths.get(path)?.content.as_deref()
+}
+
+/// The script that writes its standard input to `path`.
+pub(super) fn write(path: &str, size: usize, access: Option<Access<'_>>, seen: &str) -> String {
+    let (owner, mode) = access.map_or_else(Default::default, |a| (a.owners(), a.bits()));
+    format!(
+        "file={} size={size} owner={} mode={mode} seen={seen}\n{}",
+        word(path),
+        word(&owner),
+        include_str!("write.sh")
+    )
 }

@@ -52,7 +52,8 @@ impl Image {
 
     pub(super) fn diff(&self, fact: &ServiceFact) -> Diff {
         match fact {
-            ServiceFact::Unknown(why) | ServiceFact::Refused(why) => Diff::later(why),
+            ServiceFact::Unknown(why) => Diff::later(why),
+            ServiceFact::Refused(why) => Diff::refused(why),
             ServiceFact::Answer { found: None, .. } => self.upload(None, "created"),
             ServiceFact::Answer {
                 found: Some(image), ..

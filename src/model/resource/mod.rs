@@ -11,7 +11,9 @@
 //! ensure.unit = { names = ["chrony.service"], reads = ["/etc/chrony/chrony.conf"] }
 //! ```
 
+mod access;
 mod api;
+mod block;
 mod broker_user;
 mod call;
 mod command;
@@ -31,11 +33,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use api::{Api, Collection, Collections, Settled};
+pub use block::Block;
 pub use broker_user::BrokerUser;
 pub use call::{Call, Find, Holds, Request};
 pub use command::Command;
 pub use database::Database;
-pub use file::{Block, File, Format};
+pub use file::{File, Format};
 pub use image::Image;
 pub use options::Options;
 pub use packages::Packages;

@@ -1,0 +1,21 @@
+# Runs the worker that stands in /run/provision/packages.sh apart from this connection: a cut cable
+# must not stop a package manager half way. Its output is passed on while it lasts; what it says of
+# a failure comes last, on standard error.
+#
+# Only one worker runs at a time; one of an earlier run, cut from its connection, is waited for.
+exec 9> /run/provision/packages.lock
+until flock -w 10 9; do
+    echo "waiting for the package transaction of an earlier run to end (process $(cat /run/provision/packages.pid))"
+done
+log=/run/provision/packages.log
+: > "$log"
+: > /run/provision/packages.failure
+setsid sh /run/provision/packages.sh >> "$log" 2>&1 < /dev/null &
+worker=$!
+echo "$worker" > /run/provision/packages.pid
+exec 9>&-
+tail -n +1 -f -s 0.2 --pid="$worker" "$log"
+wait "$worker"
+status=$?
+cat /run/provision/packages.failure >&2
+exit "$status"
