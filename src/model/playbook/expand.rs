@@ -385,6 +385,22 @@ impl<'a> Work<'a> {
     ) -> Result<(), RenderError> {
         match resource {
             Resource::File(file) => self.complete_file(file, turn)?,
+            Resource::Options(options) => {
+                for (section, own) in self.overrides(&options.path, turn) {
+                    let own = own
+                        .into_iter()
+                        .map(|(option, lines)| (option, json!(lines)));
+                    options.set.entry(section).or_default().extend(own);
+                }
+            }
+            Resource::Packages(packages) => {
+                let manager = self.inputs.platform["package_manager"].clone();
+                packages.manager =
+                    serde_json::from_value(manager).map_err(|error| RenderError {
+                        place: "package_manager".into(),
+                        cause: error.to_string(),
+                    })?;
+            }
             Resource::Api(api) => {
                 api.via = self.collection(&api.collection)?;
             }
@@ -416,6 +432,29 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// What the answer file says about options of this file on this host.
+    fn overrides(
+        &mut self,
+        path: &str,
+        turn: &Instance<'_>,
+    ) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+        let short = path.rsplit('/').next().unwrap_or_default();
+        let mut found: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+        for (name, sections) in self.inputs.cloud.config_for(turn.host) {
+            if name != short && name != path {
+                continue;
+            }
+            self.used_config.push(name);
+            for (section, options) in sections {
+                let options = options
+                    .into_iter()
+                    .map(|(option, value)| (option, lines(value)));
+                found.entry(section).or_default().extend(options);
+            }
+        }
+        found
+    }
+
     fn complete_file(&mut self, file: &mut File, turn: &Instance<'_>) -> Result<(), RenderError> {
         if let Some(template) = &file.template {
             file.content = self.inputs.templates.file(template, &turn.context)?;
@@ -424,20 +463,8 @@ impl<'a> Work<'a> {
         if format != Format::Ini {
             return Ok(());
         }
-        let short = file.path.rsplit('/').next().unwrap_or_default();
-        for (name, sections) in self.inputs.cloud.config_for(turn.host) {
-            if name != short && name != file.path {
-                continue;
-            }
-            self.used_config.push(name);
-            for (section, options) in sections {
-                let into = file.options.entry(section).or_default();
-                into.extend(
-                    options
-                        .into_iter()
-                        .map(|(option, value)| (option, lines(value))),
-                );
-            }
+        for (section, options) in self.overrides(&file.path, turn) {
+            file.options.entry(section).or_default().extend(options);
         }
         let options = std::mem::take(&mut file.options);
         file.content = ini::with_options(&file.content, &options);
