@@ -127,6 +127,11 @@ impl Steps {
             }
             Happening::Line { text } => self.line(&text),
             Happening::BaseReady { .. } => self.finish("base"),
+            Happening::BuildingGuest => {
+                self.finish("needs");
+                self.start("guest", HERE, "Make the image of the test guest");
+            }
+            Happening::GuestReady { .. } => self.finish("guest"),
             Happening::Booting { host } => {
                 self.finish("needs");
                 self.start(&host, &host, "Boot the lab's host");

@@ -24,6 +24,14 @@ pub enum LabError {
         /// A command that would do it.
         command: String,
     },
+    /// This machine does not have what is needed.
+    #[error("{what}")]
+    Unmet {
+        /// What is missing.
+        what: String,
+        /// What the user can do.
+        help: String,
+    },
     /// One step on this machine failed.
     #[error("{step}")]
     Step {
@@ -120,7 +128,7 @@ impl LabError {
         match self {
             Self::Spec { .. } => "change the `[lab]` part of the answer file".to_owned(),
             Self::NotRoot { command, .. } => format!("run as root: `{command}`"),
-            Self::Step { help, .. } => help.clone(),
+            Self::Step { help, .. } | Self::Unmet { help, .. } => help.clone(),
             Self::File { path, .. } => {
                 format!(
                     "look at the permissions and the free space of `{}`",

@@ -24,6 +24,7 @@ mod debs;
 mod down;
 mod error;
 mod forward;
+pub mod guest;
 mod host;
 mod list;
 mod lock;

@@ -38,6 +38,9 @@ pub(crate) const BASE: &[Need] = &[
     ),
 ];
 
+/// What making the test guest needs beyond what it downloads and unpacks for itself.
+pub(crate) const GUEST: &[Need] = &[need("xz", "xz-utils"), need("dpkg-deb", "dpkg")];
+
 /// Installs the packages of those needs that are not met. Without root it names the command instead.
 pub(crate) async fn meet(needs: &[Need], progress: &dyn Progress) -> Result<(), LabError> {
     let packages = missing(needs, is_there);
@@ -75,10 +78,13 @@ pub(crate) async fn meet(needs: &[Need], progress: &dyn Progress) -> Result<(), 
     if still.is_empty() {
         return Ok(());
     }
-    let needed_for = format!("{} did not bring what the lab looks for", still.join(", "));
-    Err(LabError::NotRoot {
-        needed_for,
-        command,
+    let what = format!(
+        "{} is installed without what the lab looks for",
+        still.join(", ")
+    );
+    Err(LabError::Unmet {
+        what,
+        help: format!("run `{command}` and read what it says"),
     })
 }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub(crate) struct Program {
     args: Vec<OsString>,
     env: Vec<(String, String)>,
     input: Option<String>,
+    directory: Option<PathBuf>,
     deadline: Duration,
 }
 
@@ -69,6 +71,7 @@ impl Program {
             args: Vec::new(),
             env: Vec::new(),
             input: None,
+            directory: None,
             deadline: Duration::from_secs(60),
         }
     }
@@ -92,6 +95,12 @@ impl Program {
     /// Text for the program's standard input; without it, the input is empty.
     pub(crate) fn input(mut self, text: impl Into<String>) -> Self {
         self.input = Some(text.into());
+        self
+    }
+
+    /// The directory it works in; this process's unless told.
+    pub(crate) fn directory(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
         self
     }
 
@@ -191,6 +200,9 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         command
     }
 

@@ -27,6 +27,13 @@ pub enum Happening {
         /// How long it took.
         took: Duration,
     },
+    /// The test guest's image is being made (once).
+    BuildingGuest,
+    /// The test guest's image is there.
+    GuestReady {
+        /// How long it took.
+        took: Duration,
+    },
     /// A host starts.
     Booting {
         /// The host.
