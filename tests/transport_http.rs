@@ -1,5 +1,7 @@
 //! HTTP and AMQP through a tunnel of an SSH server inside this process.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 #[path = "support/ssh_server.rs"]
 mod ssh_server;
 

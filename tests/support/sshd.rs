@@ -25,7 +25,7 @@ impl Sshd {
             sshd.exists(),
             "/usr/sbin/sshd is missing: apt-get install -y openssh-server"
         );
-        std::fs::create_dir_all("/run/sshd").expect("sshd needs /run/sshd (are you root?)");
+        std::fs::create_dir_all("/run/sshd").unwrap();
         let dir = tempfile::tempdir().unwrap();
         keygen(&dir.path().join("host"), "ed25519");
         std::fs::write(dir.path().join("authorized"), "").unwrap();
@@ -78,12 +78,27 @@ impl Sshd {
         })
     }
 
+    /// Adds to the configuration, and starts again with it.
+    pub(crate) fn configure(&mut self, extra: &str) {
+        let mut config = std::fs::read_to_string(self.path("config")).unwrap();
+        config += extra;
+        config += "\n";
+        std::fs::write(self.path("config"), config).unwrap();
+        self.stop();
+        self.restart();
+    }
+
     /// Ends the listener and every connection, as a crash would.
     pub(crate) fn stop(&mut self) {
-        let _ = Command::new("pkill")
-            .args(["-KILL", "-P", &self.child.id().to_string()])
-            .status();
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
         self.child.kill().unwrap();
+        for child in children.split_whitespace() {
+            Command::new("kill")
+                .args(["-KILL", child])
+                .status()
+                .unwrap();
+        }
         self.child.wait().unwrap();
     }
 
@@ -142,11 +157,71 @@ fn spawn(dir: &Path) -> Child {
 }
 
 pub(crate) fn keygen(file: &Path, kind: &str) {
+    keygen_with(file, kind, "");
+}
+
+pub(crate) fn keygen_with(file: &Path, kind: &str, passphrase: &str) {
     let mut command = Command::new("ssh-keygen");
     command
-        .args(["-q", "-N", "", "-C", "test", "-t", kind, "-f"])
+        .args(["-q", "-N", passphrase, "-C", "test", "-t", kind, "-f"])
         .arg(file);
-    assert!(command.status().expect("ssh-keygen").success());
+    assert!(command.status().unwrap().success());
+}
+
+/// Signs `<id>.pub` with a user authority; the certificate stands beside the key.
+pub(crate) fn sign(ca: &Path, id: &Path, user: &str) {
+    let mut command = Command::new("ssh-keygen");
+    command
+        .args(["-q", "-I", "test", "-n", user, "-s"])
+        .arg(ca)
+        .arg(id.with_extension("pub"));
+    assert!(command.status().unwrap().success());
+}
+
+/// An agent with a socket of its own, until dropped.
+pub(crate) struct Agent {
+    pub(crate) socket: PathBuf,
+    child: Child,
+}
+
+impl Agent {
+    pub(crate) fn start(dir: &Path) -> Self {
+        let socket = dir.join("agent");
+        let mut command = Command::new("ssh-agent");
+        command
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdout(Stdio::null());
+        let child = command.spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(Instant::now() < end, "ssh-agent does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { socket, child }
+    }
+
+    pub(crate) fn add(&self, key: &Path) {
+        self.ssh_add(&["-q".as_ref(), key.as_os_str()]);
+    }
+
+    pub(crate) fn remove_all(&self) {
+        self.ssh_add(&["-q".as_ref(), "-D".as_ref()]);
+    }
+
+    fn ssh_add(&self, arguments: &[&std::ffi::OsStr]) {
+        let mut command = Command::new("ssh-add");
+        command.args(arguments).env("SSH_AUTH_SOCK", &self.socket);
+        assert!(command.status().unwrap().success());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 pub(crate) fn whoami() -> String {

@@ -16,6 +16,7 @@ mod error;
 mod exchange;
 mod known_hosts;
 mod local;
+pub mod openssh;
 mod pins;
 mod running;
 mod session;

@@ -115,6 +115,10 @@ pub(super) fn sudo_error(stderr: &str) -> SudoError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Stdio;
+
     use super::*;
     use crate::drive::transport::Secret;
 
@@ -145,6 +149,90 @@ mod tests {
                 "fish unescapes these: {line}"
             );
         }
+    }
+
+    /// Runs the command line as the login shell of an account with `shell` would, with `sh` being
+    /// `sh`, and returns what came out.
+    fn through(login_shell: &[&str], sh: &[&str], command: &Command) -> Vec<u8> {
+        let bin = tempfile::tempdir().unwrap();
+        let sh = format!("#!/bin/bash\nexec {} \"$@\"\n", sh.join(" "));
+        std::fs::write(bin.path().join("sh"), sh).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(bin.path().join("sh"), mode).unwrap();
+        let path = format!(
+            "{}:{}",
+            bin.path().display(),
+            std::env::var("PATH").unwrap()
+        );
+        let mut child = std::process::Command::new(login_shell[0])
+            .args(&login_shell[1..])
+            .args(["-c", &command_line(command.script.len(), None)])
+            .env("PATH", path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, payload) = (child.stdin.take().unwrap(), payload(command));
+        let feeding = std::thread::spawn(move || stdin.write_all(&payload));
+        let output = child.wait_with_output().unwrap();
+        feeding.join().unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{login_shell:?}");
+        output.stdout
+    }
+
+    #[test]
+    fn every_shell_passes_script_and_input_on_unharmed() {
+        let input: Vec<u8> = (0..1u32 << 18).flat_map(u32::to_be_bytes).collect();
+        let script =
+            "read -r first; printf '%s\\n' \"$first\" 'it'\"'\"'s! \\n `#`'; cat; exit 3\n\n";
+        let command = Command::new(script).stdin([b"a line\n", input.as_slice()].concat());
+        let expected = [b"a line\nit's! \\n `#`\n", input.as_slice()].concat();
+        let shells: [&[&str]; 7] = [
+            &["dash"],
+            &["bash"],
+            &["busybox", "sh"],
+            &["mksh"],
+            &["zsh"],
+            &["fish"],
+            &["tcsh"],
+        ];
+        for (n, shell) in shells.into_iter().enumerate() {
+            if n >= 2 && which::which(shell[0]).is_err() {
+                continue;
+            }
+            // fish and tcsh can be login shells, but are no `sh`.
+            let sh = if n < 5 { shell } else { shells[0] };
+            let output = through(shell, sh, &command);
+            let start = output
+                .windows(5)
+                .position(|it| it.starts_with(b"\x1ego "))
+                .unwrap();
+            let start = start + output[start..].iter().position(|it| *it == b'\n').unwrap() + 1;
+            assert!(
+                output[start..] == expected,
+                "{shell:?}: {} bytes",
+                output.len()
+            );
+        }
+    }
+
+    #[test]
+    fn half_a_script_is_never_run() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", &command_line(100, None)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(b"echo half; rm -rf /tmp/x")
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(125));
+        assert!(!output.stdout.windows(4).any(|it| it == b"half"));
     }
 
     #[test]

@@ -161,8 +161,10 @@ impl SshConnection {
         let cause = match error {
             russh::Error::ChannelOpenFailure(reason) => match reason {
                 ChannelOpenFailure::AdministrativelyProhibited => "prohibited by its configuration",
-                ChannelOpenFailure::ResourceShortage => "too many sessions are open",
-                ChannelOpenFailure::UnknownChannelType => "it does not know them",
+                // OpenSSH's answer to one session more than MaxSessions.
+                ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage => {
+                    "too many sessions are open"
+                }
                 _ => "no reason given",
             },
             _ => {
@@ -247,6 +249,8 @@ fn config(reach: &SshReach, pins: &Pins) -> client::Config {
         nodelay: true,
         ..client::Config::default()
     };
+    // A certificate would stand before them; we pin keys and know no authorities.
+    config.preferred.host_key_certificates = Vec::new().into();
     // Ask first for the kinds of key that are written down, or a host with several would show another.
     let known = pins.kinds(reach);
     let mut keys: Vec<Algorithm> = config.preferred.key.to_vec();

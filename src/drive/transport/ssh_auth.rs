@@ -10,11 +10,15 @@ use std::sync::Arc;
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
+use russh::keys::signature::Signer as _;
+use russh::keys::ssh_encoding::Encode as _;
+use russh::keys::ssh_key::Signature;
+use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{
     Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, load_openssh_certificate,
     load_public_key, load_secret_key,
 };
-use russh::{MethodKind, MethodSet};
+use russh::{AgentAuthError, MethodKind, MethodSet, Signer};
 use tokio::net::UnixStream;
 
 use super::ssh::Watcher;
@@ -60,9 +64,11 @@ impl Attempt<'_> {
             .filter_map(|file| public(file))
             .collect();
         if let Some((agent, keys)) = &mut agent {
-            let (first, rest) = keys
-                .drain(..)
-                .partition(|key| named.contains(&*key.public_key()));
+            let (first, rest) = keys.drain(..).partition(|key| {
+                named
+                    .iter()
+                    .any(|it| it.key_data() == key.public_key().key_data())
+            });
             *keys = rest;
             if self.agent_keys(agent, first).await {
                 return true;
@@ -170,9 +176,11 @@ impl Attempt<'_> {
     }
 
     async fn certificate(&mut self, key: Arc<PrivateKey>, certificate: Certificate) -> bool {
+        let hash = self.hash_for(key.public_key()).await;
+        let signer = &mut FileSigner(key);
         let result = self
             .handle
-            .authenticate_openssh_cert(self.user, key, certificate)
+            .authenticate_certificate_with(self.user, certificate, hash, signer)
             .await;
         result.is_ok_and(|result| self.note(result))
     }
@@ -255,6 +263,35 @@ impl Attempt<'_> {
         }
         self.rsa.flatten()
     }
+}
+
+/// Signs for a certificate. The library's own way knows SHA-1 only where the key is RSA, and hosts
+/// refuse that.
+struct FileSigner(Arc<PrivateKey>);
+
+impl Signer for FileSigner {
+    type Error = AgentAuthError;
+
+    async fn auth_sign(
+        &mut self,
+        _: &AgentIdentity,
+        hash: Option<HashAlg>,
+        mut data: Vec<u8>,
+    ) -> Result<Vec<u8>, AgentAuthError> {
+        let signature = match self.0.key_data() {
+            KeypairData::Rsa(pair) => (pair, hash).try_sign(&data),
+            _ => self.0.try_sign(&data),
+        };
+        let signature: Signature = signature.map_err(key_error)?;
+        let mut blob = Vec::new();
+        signature.encode(&mut blob).map_err(key_error)?;
+        blob.encode(&mut data).map_err(key_error)?;
+        Ok(data)
+    }
+}
+
+fn key_error(error: impl Into<russh::keys::ssh_key::Error>) -> AgentAuthError {
+    AgentAuthError::Key(error.into().into())
 }
 
 type Agent = (AgentClient<UnixStream>, Vec<AgentIdentity>);
