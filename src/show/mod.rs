@@ -1,6 +1,7 @@
 //! Events and plans in; text, JSON and HTML out. Never asks anything.
 
 pub mod diff;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod lines;

@@ -27,6 +27,30 @@ pub enum Label {
     Removed,
 }
 
+impl Label {
+    /// The class in the report's style sheet, which gives each meaning its colours there.
+    pub fn class(self) -> &'static str {
+        match self {
+            Label::Heading => "heading",
+            Label::Host => "host",
+            Label::Muted => "muted",
+            Label::Command => "command",
+            Label::Running => "running",
+            Label::Unchanged => "unchanged",
+            Label::Changed => "changed",
+            Label::Later => "later",
+            Label::Skipped => "skipped",
+            Label::Failed => "failed",
+            Label::Cancelled => "cancelled",
+            Label::Good => "good",
+            Label::Warning => "warning",
+            Label::Note => "note",
+            Label::Added => "added",
+            Label::Removed => "removed",
+        }
+    }
+}
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
