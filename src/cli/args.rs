@@ -230,8 +230,11 @@ pub struct ReportArgs {
     #[arg(default_value = "latest")]
     pub run: String,
     /// List the cloud's runs instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "open")]
     pub list: bool,
+    /// Open it in the desktop's browser
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// `replay`
@@ -242,7 +245,15 @@ pub struct ReplayArgs {
     /// The run's id, or `latest`
     #[arg(default_value = "latest")]
     pub run: String,
+    /// Take the time that it took, this many times as fast (by default: none)
+    #[arg(long, value_name = "TIMES", value_parser = speed)]
+    pub speed: Option<f64>,
     /// How to show what happened.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (0.01..=10_000.0).contains(speed));
+    speed.ok_or_else(|| "between 0.01 and 10000".to_owned())
 }

@@ -7,6 +7,7 @@ mod answer_file;
 mod apply;
 pub mod args;
 mod credentials;
+mod ending;
 pub mod exit;
 mod image;
 mod lab;
@@ -15,9 +16,11 @@ mod manual;
 mod places;
 mod plan;
 mod reach;
+mod replay;
 mod report;
 mod run;
 mod say;
+mod topology;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,7 +40,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Validate(args) => answer_file::validate(&args),
         Command::Schema => answer_file::schema(),
         Command::Report(args) => report::report(&args),
-        Command::Replay(args) => report::replay(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),
     }

@@ -25,7 +25,7 @@ use crate::drive::transport::{Connector, Secret, Target};
 use crate::drive::world::World;
 use crate::model::cloud::{Cloud, PlatformChoice};
 use crate::model::event::{
-    Event, HostPlace, Mode, NamedUrl, NetworkPlace, Problem, RunFinished, RunOutcome, RunStarted,
+    Event, HostPlace, Mode, NamedUrl, Problem, RunFinished, RunOutcome, RunStarted,
     Totals,
 };
 use crate::model::name::Role;
@@ -46,6 +46,7 @@ pub(crate) struct Run {
     pub(crate) mode: Mode,
     pub(crate) accept_new: bool,
     pub(crate) answer_file: PathBuf,
+    output: OutputArgs,
     secrets: std::collections::BTreeMap<String, String>,
     directory: RunDirectory,
     end: BusEnd,
@@ -120,6 +121,7 @@ impl Run {
             mode,
             accept_new: args.accept_new_host_keys,
             answer_file: path,
+            output: args.output.clone(),
             secrets,
             directory,
             end,
@@ -152,12 +154,6 @@ impl Run {
             }
             names
         };
-        let network = |name: &str, cidr: String| NetworkPlace {
-            name: name.to_owned(),
-            role: name.to_owned(),
-            cidr: Some(cidr),
-            members: Vec::new(),
-        };
         RunStarted {
             run: self.directory.id().to_owned(),
             cloud: cloud.name.to_string(),
@@ -177,11 +173,7 @@ impl Run {
                     services: services(host),
                 })
                 .collect(),
-            networks: vec![
-                network("management", cloud.networks.management.cidr.to_string()),
-                network("provider", cloud.networks.provider.cidr.to_string()),
-                network("tunnel", cloud.networks.tunnel.cidr.to_string()),
-            ],
+            networks: super::topology::networks(cloud),
             answer_file: Some(self.answer_file.display().to_string()),
         }
     }
@@ -398,6 +390,7 @@ impl Run {
         if let Some(file) = ending.junit {
             super::report::junit(&file, &arrived.summary);
         }
+        super::ending::say(&arrived.summary, &self.output);
         for (event, why) in arrived.illegal {
             tracing::error!(?event, %why, "an event that cannot have happened");
         }
@@ -405,7 +398,8 @@ impl Run {
     }
 }
 
-fn verbosity(args: &OutputArgs) -> Verbosity {
+/// How much is said.
+pub(crate) fn verbosity(args: &OutputArgs) -> Verbosity {
     match (args.quiet, args.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, 0) => Verbosity::Normal,
@@ -415,18 +409,12 @@ fn verbosity(args: &OutputArgs) -> Verbosity {
 }
 
 /// Where a person, or a program, sees the run.
-fn display(args: &OutputArgs) -> Box<dyn Sink> {
-    let verbosity = verbosity(args);
-    let terminal = console::Term::stderr();
-    let width = std::io::stderr()
-        .is_terminal()
-        .then(|| usize::from(terminal.size().1));
-    match (args.format, width) {
+pub(crate) fn display(args: &OutputArgs) -> Box<dyn Sink> {
+    let look = super::ending::stderr_look(args);
+    match (args.format, std::io::stderr().is_terminal()) {
         (Format::Json, _) => Box::new(Json::new(std::io::stdout())),
-        (Format::Auto, Some(_)) => Box::new(Term::stderr(Look::detect(width, verbosity, |name| {
-            std::env::var(name).ok()
-        }))),
-        _ => Box::new(Lines::new(std::io::stderr(), verbosity)),
+        (Format::Auto, true) => Box::new(Term::stderr(look)),
+        _ => Box::new(Lines::new(std::io::stderr(), look.verbosity)),
     }
 }
 

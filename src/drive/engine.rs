@@ -73,12 +73,15 @@ pub async fn survey(engine: &Engine, plan: &Plan) -> Verdicts {
         verdicts[index] = verdict;
     }
     for (step, verdict) in plan.steps.iter().zip(&verdicts) {
-        if let Some(verdict) = verdict {
-            engine.bus.send(Event::StepPlanned {
-                step: step.shown.clone(),
-                verdict: shown(verdict),
-            });
-        }
+        engine.bus.send(Event::StepPlanned {
+            step: step.shown.clone(),
+            verdict: verdict.as_ref().map_or_else(
+                || Verdict::Later {
+                    reason: "its host gave no answer".into(),
+                },
+                shown,
+            ),
+        });
     }
     verdicts
 }
@@ -154,6 +157,7 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
     let mut states = vec![State::Open; plan.steps.len()];
     let mut totals = Totals::default();
     let mut running = JoinSet::new();
+    announce(engine, plan, &verdicts);
     let mut verdicts = verdicts;
     loop {
         start_ready(
@@ -193,6 +197,19 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
         }
     }
     totals
+}
+
+/// Steps that no survey has spoken of are made known, so that what comes of them can be told.
+fn announce(engine: &Engine, plan: &Plan, verdicts: &Verdicts) {
+    let unknown = plan.steps.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_none());
+    for (step, _) in unknown {
+        engine.bus.send(Event::StepPlanned {
+            step: step.shown.clone(),
+            verdict: Verdict::Later {
+                reason: "asked when its turn comes".into(),
+            },
+        });
+    }
 }
 
 fn finish(engine: &Engine, step: &Step, outcome: Outcome, elapsed: Duration, totals: &mut Totals) {

@@ -113,6 +113,14 @@ pub struct Check {
     pub elapsed_ms: u64,
 }
 
+impl HostState {
+    /// Whether the answer file names it; others turn up when something is done there, as on the
+    /// machine that makes a lab.
+    pub fn is_declared(&self) -> bool {
+        !self.place.address.is_empty()
+    }
+}
+
 impl StepState {
     /// What came of it, once it is over.
     pub fn outcome(&self) -> Option<&Outcome> {
@@ -261,6 +269,7 @@ impl Summary {
     }
 
     fn step_mut(&mut self, step: &Step) -> &mut StepState {
+        self.host_mut(&step.host);
         let at = *self.by_id.entry(step.id.clone()).or_insert_with(|| {
             self.steps.push(StepState {
                 step: step.clone(),
@@ -279,6 +288,11 @@ impl Summary {
 
     fn known_mut(&mut self, id: &StepId) -> Option<&mut StepState> {
         self.by_id.get(id).map(|&at| &mut self.steps[at])
+    }
+
+    /// The hosts that the answer file names.
+    pub fn declared_hosts(&self) -> impl Iterator<Item = &HostState> {
+        self.hosts.iter().filter(|host| host.is_declared())
     }
 
     /// A step by its id.

@@ -80,6 +80,11 @@ fn view(host: &HostState, run: &Summary, now_ms: u64) -> HostView {
             (view.label, view.doing) = (Label::Failed, problem.message.clone());
         }
         (_, Some(first)) => working(&mut view, first, running.len() - 1, now_ms),
+        (Link::Connecting, None) => {
+            let at = &host.place.address;
+            (view.label, view.doing) = (Label::Running, format!("connecting to {at}"));
+        }
+        (Link::None, None) if host.is_declared() => view.doing = "not reached yet".to_owned(),
         (_, None) if all_done && totals.failed > 0 => {
             let failed = words::count(totals.failed, "step");
             (view.label, view.doing) = (Label::Failed, format!("{failed} failed"));
@@ -88,12 +93,7 @@ fn view(host: &HostState, run: &Summary, now_ms: u64) -> HostView {
             view.doing = format!("done, {} left out", totals.skipped + totals.cancelled);
         }
         (_, None) if all_done => (view.label, view.doing) = (Label::Good, "done".to_owned()),
-        (Link::Connecting, None) => {
-            let at = &host.place.address;
-            (view.label, view.doing) = (Label::Running, format!("connecting to {at}"));
-        }
-        (Link::None, None) => view.doing = "not reached yet".to_owned(),
-        (Link::Connected(_), None) => view.doing = idle(host, run, totals.steps),
+        (Link::None | Link::Connected(_), None) => view.doing = idle(host, run, totals.steps),
     }
     view
 }

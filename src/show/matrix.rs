@@ -44,7 +44,12 @@ impl Cell {
 
 /// The columns: the hosts, and the cloud where there are questions about it.
 pub fn columns(run: &Summary) -> Vec<String> {
-    let hosts = run.hosts.iter().map(|h| h.place.name.clone());
+    let asked = |name: &str| run.checks.iter().any(|c| c.host.as_deref() == Some(name));
+    let hosts = run
+        .hosts
+        .iter()
+        .filter(|h| h.is_declared() || asked(&h.place.name));
+    let hosts = hosts.map(|h| h.place.name.clone());
     let cloud = run
         .checks
         .iter()

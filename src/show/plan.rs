@@ -14,7 +14,7 @@ const VALUE: usize = 200;
 /// The whole plan, ending with its totals.
 pub fn text(run: &Summary, look: &Look) -> String {
     let mut lines = Vec::new();
-    for host in &run.hosts {
+    for host in run.declared_hosts() {
         host_lines(host, run, look, &mut lines);
     }
     lines.push(total_line(run, look));
@@ -23,7 +23,10 @@ pub fn text(run: &Summary, look: &Look) -> String {
 
 fn total_line(run: &Summary, look: &Look) -> String {
     let totals = run.totals();
-    let hosts = words::count(u32::try_from(run.hosts.len()).unwrap_or(0), "host");
+    let hosts = words::count(
+        u32::try_from(run.declared_hosts().count()).unwrap_or(0),
+        "host",
+    );
     let said = words::totals(&totals, true);
     let title = if totals.changed + totals.later == 0 {
         "No changes"

@@ -123,12 +123,3 @@ fn what_a_host_says_is_text_and_nothing_else() {
     assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("\"x\""));
     assert!(page.contains("&lt;script&gt;"));
 }
-
-#[test]
-#[ignore = "writes the reports of all recorded runs, for looking at them"]
-fn write_reports() {
-    let directory = std::env::var("REPORTS").unwrap();
-    for name in RUNS {
-        std::fs::write(format!("{directory}/{name}.html"), report(name)).unwrap();
-    }
-}

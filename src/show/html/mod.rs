@@ -238,7 +238,10 @@ fn page(run: &Summary) -> Page {
         hosts: steps::by_host(run),
         has_steps: !run.steps.is_empty(),
         checks: (!run.checks.is_empty()).then(|| checks(run)),
-        machines: run.hosts.iter().map(|host| machine(host, run)).collect(),
+        machines: run
+            .declared_hosts()
+            .map(|host| machine(host, run))
+            .collect(),
         version: started.map_or_else(String::new, |s| s.tool.clone()),
     }
 }

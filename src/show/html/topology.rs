@@ -104,7 +104,7 @@ struct Chip {
 
 /// The drawing; none when there are no hosts.
 pub(super) fn draw(run: &Summary) -> Option<Topology> {
-    let hosts = &run.hosts;
+    let hosts: Vec<&HostState> = run.declared_hosts().collect();
     if hosts.is_empty() {
         return None;
     }
@@ -144,14 +144,14 @@ pub(super) fn draw(run: &Summary) -> Option<Topology> {
         let y = MARGIN + BUS * count(k) + 26.0;
         let share = count(k + 1) / count(above.len() + 1);
         let drop = |host: usize, label: &str| top_drop(card_x(host) + CARD * share, y, top, label);
-        buses.push(bus(network, hosts, width, y, |host, _, label| {
+        buses.push(bus(network, &hosts, width, y, |host, _, label| {
             drop(host, label)
         }));
     }
     for (k, network) in below.iter().enumerate() {
         let y = bottom + DROP + BUS * count(k);
         let share = count(k + 1) / count(below.len() + 1);
-        buses.push(bus(network, hosts, width, y, |host, bridge, label| {
+        buses.push(bus(network, &hosts, width, y, |host, bridge, label| {
             bottom_drop(card_x(host) + CARD * share, bottom, y, bridge, label)
         }));
     }
@@ -172,7 +172,10 @@ pub(super) fn draw(run: &Summary) -> Option<Topology> {
 
 /// The picture in words, for those who cannot see it.
 fn says(run: &Summary, networks: &[NetworkPlace]) -> String {
-    let hosts: Vec<&str> = run.hosts.iter().map(|h| h.place.name.as_str()).collect();
+    let hosts: Vec<&str> = run
+        .declared_hosts()
+        .map(|h| h.place.name.as_str())
+        .collect();
     let networks: Vec<&str> = networks.iter().map(|n| n.name.as_str()).collect();
     format!(
         "Hosts {} on networks {}",
@@ -183,14 +186,16 @@ fn says(run: &Summary, networks: &[NetworkPlace]) -> String {
 
 fn bus(
     network: &NetworkPlace,
-    hosts: &[HostState],
+    hosts: &[&HostState],
     width: f64,
     y: f64,
     drop: impl Fn(usize, Option<&str>, &str) -> Drop,
 ) -> Bus {
     let drops = network.members.iter().filter_map(|member| {
         let host = hosts.iter().position(|h| h.place.name == member.host)?;
-        let label = member.interface.as_deref().unwrap_or_default();
+        let own = member.address.as_deref() == Some(hosts[host].place.address.as_str());
+        let address = member.address.as_deref().filter(|_| !own);
+        let label = member.interface.as_deref().or(address).unwrap_or_default();
         Some(drop(host, member.bridge.as_deref(), label))
     });
     let known = ["management", "provider", "tunnel", "storage"];
