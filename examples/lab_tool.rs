@@ -34,7 +34,10 @@ async fn run(words: &[&str]) -> Result<(), LabError> {
         ["lab", "up", name, rest @ ..] => {
             let hosts = lab::up(&spec(name, rest), &places, &progress).await?;
             for host in hosts.hosts {
-                say(&format!("{} {} {:?}", host.name, host.address, host.booted_in));
+                say(&format!(
+                    "{} {} {:?}",
+                    host.name, host.address, host.booted_in
+                ));
             }
         }
         ["lab", "down", name] => lab::down(name, &places, &progress).await?,
@@ -42,20 +45,28 @@ async fn run(words: &[&str]) -> Result<(), LabError> {
         ["lab", "harvest", name] => lab::harvest(name, &places, &progress).await?,
         ["lab", "supervise", directory, host] => lab::supervise(directory.as_ref(), host).await?,
         ["lab", "guest", rest @ ..] => {
-            let recipe = lab::guest::GuestRecipe { offload: rest.contains(&"offload") };
+            let recipe = lab::guest::GuestRecipe {
+                offload: rest.contains(&"offload"),
+            };
             let image = lab::guest::build(&places.cache, recipe, &progress).await?;
             say(&format!("{image:?}"));
         }
         ["lab", "list"] => {
             for lab in lab::list(&places)? {
                 for host in lab.hosts {
-                    say(&format!("{} {} {} {:?}", lab.name, host.name, host.address, host.state));
+                    say(&format!(
+                        "{} {} {} {:?}",
+                        lab.name, host.name, host.address, host.state
+                    ));
                 }
             }
         }
         ["lab", "ssh", name, host, command @ ..] => {
             let ssh = lab::ssh_command(name, host, &places)?;
-            let error = std::process::Command::new(&ssh[0]).args(&ssh[1..]).args(command).exec();
+            let error = std::process::Command::new(&ssh[0])
+                .args(&ssh[1..])
+                .args(command)
+                .exec();
             say(&format!("cannot start ssh: {error}"));
         }
         _ => say(USAGE),
@@ -66,12 +77,20 @@ async fn run(words: &[&str]) -> Result<(), LabError> {
 /// NETWORK is the first of two neighbouring /24: management, then provider.
 fn spec(name: &str, rest: &[&str]) -> LabSpec {
     let distro = rest.first().and_then(|name| lab::Distro::from_name(name));
-    let [a, b, c, _] = rest.get(1).and_then(|it| it.parse::<Ipv4Addr>().ok()).unwrap_or([10, 0, 0, 0].into()).octets();
+    let [a, b, c, _] = rest
+        .get(1)
+        .and_then(|it| it.parse::<Ipv4Addr>().ok())
+        .unwrap_or([10, 0, 0, 0].into())
+        .octets();
     let net = |c: u8| LabNet {
         network: ipnet::Ipv4Net::new_assert([a, b, c, 0].into(), 24),
         gateway: [a, b, c, 1].into(),
     };
-    let names = if rest.len() > 2 { &rest[2..] } else { &["controller", "compute1"] };
+    let names = if rest.len() > 2 {
+        &rest[2..]
+    } else {
+        &["controller", "compute1"]
+    };
     let hosts = names.iter().zip(100..).map(|(name, number)| LabHost {
         name: (*name).to_owned(),
         address: [a, b, c, number].into(),
@@ -88,7 +107,10 @@ fn spec(name: &str, rest: &[&str]) -> LabSpec {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a stand-in for the command line to come")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a stand-in for the command line to come"
+)]
 fn say(text: &str) {
     eprintln!("{text}");
 }

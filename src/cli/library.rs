@@ -112,9 +112,9 @@ impl Library {
             .iter()
             .map(|(name, text)| (name.as_str(), text.as_str()));
         Ok(Self {
+            known: known(&files, &platforms, secrets(&playbooks))?,
             playbooks,
             apis: files.parse("apis.toml")?,
-            known: known(&files, &platforms)?,
             templates: Templates::new(templates.filter(|(name, _)| is_config(name)))?,
             platforms,
         })
@@ -134,33 +134,47 @@ impl Library {
 
     /// The secrets that playbooks use, sorted, each once.
     pub fn secrets(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .playbooks
-            .iter()
-            .flat_map(|(_, book)| book.secrets.clone())
-            .collect();
-        names.sort();
-        names.dedup();
-        names
+        secrets(&self.playbooks)
     }
 }
 
+fn secrets(playbooks: &[(String, Playbook)]) -> Vec<String> {
+    let mut names: Vec<String> = playbooks
+        .iter()
+        .flat_map(|(_, book)| book.secrets.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
 /// What answer files can name: the platforms that there are, and the services of `services.toml`.
-fn known(files: &Files, platforms: &BTreeMap<String, Value>) -> Result<Known, LibraryError> {
+fn known(
+    files: &Files,
+    platforms: &BTreeMap<String, Value>,
+    secrets: Vec<String>,
+) -> Result<Known, LibraryError> {
     let title = |platform: &Value| platform["title"].as_str().unwrap_or_default().to_owned();
     let platforms = platforms.iter().map(|(name, platform)| {
         (
             name.clone(),
             known::Platform {
                 title: title(platform),
-                config_files: Vec::new(),
+                config_files: config_files(platform),
             },
         )
     });
     Ok(Known {
         platforms: platforms.collect(),
         services: files.parse("services.toml")?,
+        secrets,
     })
+}
+
+/// The short names that the platform has for configuration files, where it lists them.
+fn config_files(platform: &Value) -> Vec<String> {
+    let names = platform["config_files"].as_array().into_iter().flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// The report's template is HTML, with an engine of its own, and the guest's files are no templates.

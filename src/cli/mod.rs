@@ -10,6 +10,7 @@ mod credentials;
 mod ending;
 pub mod exit;
 mod image;
+mod init;
 mod lab;
 pub mod library;
 mod manual;
@@ -36,7 +37,7 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Status(args) => verify::status(args).await,
         Command::Verify(args) => verify::verify(args).await,
         Command::Lab(command) => lab::lab(command).await,
-        Command::Init(args) => answer_file::init(&args),
+        Command::Init(args) => init::init(&args),
         Command::Validate(args) => answer_file::validate(&args),
         Command::Schema => answer_file::schema(),
         Command::Report(args) => report::report(&args),

@@ -35,6 +35,11 @@ impl<T> At<T> {
         self.0.get_ref()
     }
 
+    /// Another value at the same place.
+    pub fn with<U>(&self, value: U) -> At<U> {
+        At::new(value, self.span())
+    }
+
     /// The value, without its place.
     #[must_use]
     pub fn into_inner(self) -> T {
@@ -113,6 +118,7 @@ impl SourceFile {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             text: text.into(),
+            masked: false,
         }
     }
 }

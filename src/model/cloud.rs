@@ -115,8 +115,9 @@ pub struct Host {
     /// How we log in.
     #[serde(skip)]
     pub ssh: Ssh,
-    /// The NIC that goes into `br-ex`.
-    pub provider_nic: NicSelector,
+    /// The NIC that goes into `br-ex`. Hosts with [`Role::Network`], and those whose tunnels end on
+    /// `br-ex`, always have one.
+    pub provider_nic: Option<NicSelector>,
     /// Its end of the tunnels between hosts.
     pub tunnel: TunnelEndpoint,
     /// Virtual CPUs, for hosts of a lab.
@@ -222,8 +223,6 @@ pub struct Provider {
     pub physical_network: String,
     /// The VLAN id; none: untagged (`flat`).
     pub vlan: Option<u16>,
-    /// The NIC on hosts that do not name their own.
-    pub nic: NicSelector,
     /// Its addresses.
     pub cidr: Ipv4Net,
     /// The router on it.

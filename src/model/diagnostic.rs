@@ -58,6 +58,18 @@ pub struct Label {
     pub column: usize,
     /// The words beside the mark; may be empty.
     pub text: String,
+    /// The marked text may be a secret: whoever shows the file must hide it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
+}
+
+impl Label {
+    /// Has the marked text hidden.
+    #[must_use]
+    pub fn masked(mut self) -> Self {
+        self.masked = true;
+        self
+    }
 }
 
 impl Diagnostic {

@@ -149,11 +149,11 @@ impl HostFacts {
     /// Fills in what depends on the answer file: which NIC and address serve which network.
     pub fn place(&mut self, cloud: &Cloud, host: &Host) {
         self.management_nic = self.nic_with(|net| net.addr() == host.address);
-        self.provider_nic = match &host.provider_nic {
+        self.provider_nic = host.provider_nic.as_ref().and_then(|nic| match nic {
             NicSelector::Name(name) => self.nics.contains_key(name).then(|| name.clone()),
             NicSelector::Mac(mac) => self.physical(|nic| nic.mac.eq_ignore_ascii_case(mac)),
             NicSelector::Cidr(cidr) => self.nic_with(|net| cidr.contains(&net.addr())),
-        };
+        });
         let cidr = cloud.networks.tunnel.cidr;
         let own = self
             .nics

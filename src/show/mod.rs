@@ -1,5 +1,6 @@
 //! Events and plans in; text, JSON and HTML out. Never asks anything.
 
+pub mod diagnostic;
 pub mod diff;
 pub mod html;
 pub mod json;

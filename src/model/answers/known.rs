@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::name::Role;
+
 /// All that an answer file can name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +16,9 @@ pub struct Known {
     /// Services, by name; also planned ones, so that asking for them gets a good answer.
     #[serde(default)]
     pub services: BTreeMap<String, Service>,
+    /// Secrets that playbooks use. Empty: any is taken.
+    #[serde(default)]
+    pub secrets: Vec<String>,
 }
 
 /// A platform, as far as answer files care.
@@ -39,6 +44,9 @@ pub struct Service {
     /// Services that must be on for this one.
     #[serde(default)]
     pub needs: Vec<String>,
+    /// Roles that some host must have.
+    #[serde(default)]
+    pub roles: Vec<Role>,
     /// Its table in the answer file: settings, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, Setting>,

@@ -8,9 +8,9 @@
 //! cloud.image .flavors .proof .time .repositories .prepare
 //! host.name .address .roles[] .tunnel_address .tunnel_on .cpus .memory_mib
 //! host.is.<role>             true or false, for every role
-//! host.provider_nic          {"name": ..} or {"mac": ..} or {"cidr": ..}
+//! host.provider_nic          {"name": ..} or {"mac": ..} or {"cidr": ..} or null
 //! network.management         cidr, address, prefix, netmask, gateway, dns[]
-//! network.provider           cidr, ..., name, physical_network, type, vlan, nic, floating.first, floating.last
+//! network.provider           cidr, ..., name, physical_network, type, vlan, floating.first, floating.last
 //! network.tunnel             type, cidr, ..., mtu
 //! network.private            name, cidr, ..., gateway, dns[]
 //! service.<name>.enabled     true or false, for every service that this build knows
