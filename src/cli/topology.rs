@@ -62,13 +62,13 @@ fn carries_instances(host: &Host) -> bool {
 
 fn provider_end(host: &Host) -> Option<NetworkMember> {
     let bridged = host.roles.contains(&Role::Network) || host.tunnel.on == TunnelOn::Provider;
-    let interface = match &host.provider_nic {
+    let interface = host.provider_nic.as_ref().map(|nic| match nic {
         NicSelector::Name(name) => name.clone(),
         NicSelector::Mac(mac) => mac.clone(),
         NicSelector::Cidr(cidr) => cidr.to_string(),
-    };
+    });
     bridged.then(|| NetworkMember {
-        interface: Some(interface),
+        interface,
         ..end(host, None, Some("br-ex"))
     })
 }
