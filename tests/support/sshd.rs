@@ -2,12 +2,15 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::fs::{OpenOptions, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use provision::drive::transport::{HostKeys, Login, SshReach, Target};
+use provision::drive::transport::{HostKeys, Login, Reach, SshReach, Sudo, Target};
 use tempfile::TempDir;
 
 /// Runs until dropped.
@@ -18,7 +21,8 @@ pub(crate) struct Sshd {
 }
 
 impl Sshd {
-    /// A server that lets `authorized` public keys in; `extra` goes into its configuration.
+    /// A server that lets `authorized` public keys in; `extra` goes to the top of its configuration,
+    /// where it wins.
     pub(crate) fn start(extra: &str) -> Self {
         let sshd = Path::new("/usr/sbin/sshd");
         assert!(
@@ -33,16 +37,52 @@ impl Sshd {
         let at = dir.path().display();
         // With a higher SHLVL bash leaves this machine's ~/.bashrc out of the test.
         let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nPidFile none\n\
+            "{extra}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nPidFile none\n\
              AuthorizedKeysFile {at}/authorized\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             SetEnv SHLVL=5\n{extra}\n"
+             SetEnv SHLVL=5\n"
         );
         std::fs::write(dir.path().join("config"), config).unwrap();
         let child = spawn(dir.path());
         let mut it = Self { dir, port, child };
         it.wait();
         it
+    }
+
+    /// A server in a mount namespace with an `/etc` of its own, where a user `bob` with the password
+    /// `bob's password` and these sudoers lines exists.
+    pub(crate) fn with_bob(extra: &str, sudoers: &str) -> Self {
+        let sudo = Path::new("/usr/bin/sudo");
+        assert!(
+            sudo.exists(),
+            "/usr/bin/sudo is missing: apt-get install -y sudo"
+        );
+        let mut it = Self::start(extra);
+        it.stop();
+        std::fs::set_permissions(it.dir.path(), Permissions::from_mode(0o755)).unwrap();
+        std::fs::create_dir(it.path("etc")).unwrap();
+        std::fs::write(it.path("sudoers"), format!("{sudoers}\n")).unwrap();
+        let setup = "cd \"$1\" && mount -t tmpfs none etc && mkdir etc/up etc/work && \
+             mount -t overlay none -o lowerdir=/etc,upperdir=etc/up,workdir=etc/work /etc && \
+             useradd -s /bin/sh bob && echo \"bob:bob's password\" | chpasswd && \
+             install -m 0440 sudoers /etc/sudoers.d/zz && exec /usr/sbin/sshd -D -e -f \"$1\"/config";
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", setup, "sh"])
+            .arg(it.dir.path());
+        it.child = logged(command, it.dir.path());
+        it.wait();
+        it
+    }
+
+    /// A target that logs in as `bob`.
+    pub(crate) fn bob(&self, sudo: Sudo) -> Target {
+        let mut target = self.ed25519();
+        if let Reach::Ssh(reach) = &mut target.reach {
+            reach.user = "bob".to_owned();
+        }
+        target.sudo = sudo;
+        target
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -52,6 +92,9 @@ impl Sshd {
     /// Makes a key pair that the server lets in, and returns the private file.
     pub(crate) fn login_key(&self, kind: &str) -> PathBuf {
         let file = self.path(&format!("id_{kind}"));
+        if file.exists() {
+            return file;
+        }
         keygen(&file, kind);
         let mut authorized = std::fs::read_to_string(self.path("authorized")).unwrap();
         authorized += &std::fs::read_to_string(file.with_extension("pub")).unwrap();
@@ -141,13 +184,17 @@ impl Drop for Sshd {
 }
 
 fn spawn(dir: &Path) -> Child {
-    let log = std::fs::OpenOptions::new()
+    let mut command = Command::new("/usr/sbin/sshd");
+    command.args(["-D", "-e", "-f"]).arg(dir.join("config"));
+    logged(command, dir)
+}
+
+fn logged(mut command: Command, dir: &Path) -> Child {
+    let log = OpenOptions::new()
         .create(true)
         .append(true)
         .open(dir.join("log"))
         .unwrap();
-    let mut command = Command::new("/usr/sbin/sshd");
-    command.args(["-D", "-e", "-f"]).arg(dir.join("config"));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -229,10 +276,15 @@ pub(crate) fn whoami() -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// A free port that keeps being ours while the server restarts: below those the kernel gives out.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let n = first.wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst));
+        let port = 20_000 + u16::try_from(n % 12_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -56,21 +56,20 @@ pub(super) fn become_root<'a>(target: &'a Target, command: &Command) -> Option<&
     (command.sudo && target.sudo != Sudo::None).then_some(&target.sudo)
 }
 
-/// Ends the process groups of a script: TERM, up to two seconds of patience, KILL.
+/// Ends the process groups of a script: TERM now, and KILL for what is left after two seconds, from the
+/// background: a host has room for few sessions, so this one is short.
 pub(super) fn kill_script(groups: &[u32]) -> String {
     let groups: Vec<_> = groups.iter().map(|group| format!("-{group}")).collect();
     let groups = groups.join(" ");
     format!(
-        "for g in {groups}; do kill -s TERM -- \"$g\" 2>/dev/null; done\n\
+        "to_all() {{ r=1; for g in {groups}; do kill -s $1 -- \"$g\" 2>/dev/null && r=0; done; return $r; }}\n\
+         to_all TERM || exit 0\n\
+         (trap '' HUP TERM\n\
          n=0\n\
-         while [ $n -lt 20 ]; do\n\
-         alive=\n\
-         for g in {groups}; do kill -s 0 -- \"$g\" 2>/dev/null && alive=yes; done\n\
-         [ -z \"$alive\" ] && exit 0\n\
+         while [ $n -lt 20 ] && to_all 0; do\n\
          n=$((n+1)); sleep 0.1 2>/dev/null || {{ sleep 1; n=$((n+9)); }}\n\
          done\n\
-         for g in {groups}; do kill -s KILL -- \"$g\" 2>/dev/null; done\n\
-         exit 0"
+         to_all KILL) </dev/null >/dev/null 2>&1 &"
     )
 }
 

@@ -2,6 +2,7 @@
 //! and tunnels on it. Connections are never retried here.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use russh::client::{self, DisconnectReason, Handle, Msg};
 use russh::keys::{Algorithm, PublicKeyBase64 as _, PublicKeyOrCertificate};
@@ -18,6 +19,9 @@ use super::{ConnectError, RunError, SshReach, ssh_auth};
 
 /// Unanswered keepalives before the connection counts as lost.
 const KEEPALIVES: usize = 3;
+
+/// When a host is full, the next attempts come after pauses that double from the first to the second.
+const FULL_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// A connection that is logged in.
 pub(super) struct SshConnection {
@@ -140,6 +144,25 @@ impl SshConnection {
             error => self.refusal(&format!("a tunnel to {address}:{port}"), &error),
         })?;
         Ok(Box::new(channel.into_stream()))
+    }
+
+    /// A channel for a shell. sshd gives the place of a session that ended free only after it has read
+    /// what we sent next: in a burst of short scripts it sees more sessions than there are, and says no.
+    async fn session_channel(self: &Arc<Self>) -> Result<Channel<Msg>, russh::Error> {
+        let mut pause = FULL_PAUSES.0;
+        loop {
+            let connection = self.clone();
+            let open = async move { connection.handle.channel_open_session().await };
+            match self.unbroken(open).await {
+                Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed))
+                    if pause < FULL_PAUSES.1 =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Opens a channel in a task of its own: a caller that goes away meanwhile leaves no channel open.
@@ -342,11 +365,8 @@ impl Backend for Arc<SshConnection> {
     type Process = SshProcess;
 
     async fn start(&self, command_line: &str) -> Result<(SshProcess, Input), RunError> {
-        let connection = self.clone();
-        let channel = self.unbroken(async move { connection.handle.channel_open_session().await });
-        let channel = channel
-            .await
-            .map_err(|error| self.refusal("a session", &error))?;
+        let channel = self.session_channel().await;
+        let channel = channel.map_err(|error| self.refusal("a session", &error))?;
         let (read, write) = channel.split();
         let input = write.make_writer();
         let process = SshProcess {
