@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,12 +28,18 @@ fn work(args: &ReplayArgs) -> Result<Exit, Exit> {
     let journal = Reader::open(&directory.journal()).map_err(unreadable)?;
     let mut display = run::display(&args.output);
     let mut state = Summary::default();
+    let mut drawn = Instant::now();
     // A reader that went away (`| head`) has seen enough.
     let mut watched = true;
     for envelope in journal {
         let envelope = envelope.map_err(unreadable)?;
         if let Some(speed) = args.speed {
             wait(&envelope, &state, speed, display.as_mut());
+            if drawn.elapsed() >= TICK {
+                drawn = Instant::now();
+                // As below: the event that follows finds out that nobody reads.
+                let _ = display.tick(envelope.at, &state);
+            }
         }
         state.apply(&envelope);
         watched = watched && display.event(&envelope, &state).is_ok();
@@ -56,7 +62,7 @@ fn wait(envelope: &Envelope, state: &Summary, speed: f64, display: &mut dyn Sink
     while let Some(next) = after(now, step).filter(|next| *next < envelope.at) {
         sleep(TICK);
         now = next;
-        // As above: the event that follows finds out that nobody reads.
+        // As in `work`: the event that follows finds out that nobody reads.
         let _ = display.tick(now, state);
     }
     let left = envelope.at.duration_since(now).unsigned_abs();

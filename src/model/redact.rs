@@ -375,6 +375,27 @@ mod tests {
         assert_eq!(problem.tail, ["Access denied (using ‹secret nova›)"]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nothing_of_a_secret_is_left_in_any_spelling(
+            secret in "[ -~]{8,24}", before in "[ -~é]{0,12}", after in "[ -~é]{0,12}",
+        ) {
+            let r = Redactor::new([("x".to_owned(), secret.clone())]);
+            let all = format!("{before}{secret}{after}");
+            for spelling in [
+                all.clone(),
+                serde_json::Value::from(all.as_str()).to_string(),
+                percent_encoded(&all),
+                format!("'{}'", all.replace('\'', r"'\''")),
+                BASE64.encode(all.as_bytes()),
+            ] {
+                let clean = r.text(&spelling);
+                proptest::prop_assert!(clean.contains("‹secret x›"), "{} became {}", spelling, clean);
+                proptest::prop_assert!(!clean.contains(&secret));
+            }
+        }
+    }
+
     #[test]
     fn it_does_not_tell_its_secrets_when_printed() {
         assert!(!format!("{:?}", redactor("s3cr3t-word")).contains("s3cr3t"));

@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use crate::model::event::{Envelope, Event, StepId};
+use jiff::Timestamp;
+
+use crate::model::event::{Envelope, StepId};
 use crate::model::sink::Sink;
-use crate::model::summary::Summary;
+use crate::model::summary::{StepPhase, Summary};
 use crate::show::story::{self, Line};
 use crate::show::style::{Label, Verbosity};
 use crate::show::words;
@@ -35,38 +37,51 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// A line for a step that takes long, when it is time for one.
-    fn sign_of_life(&mut self, envelope: &Envelope, run: &Summary) -> Option<Line> {
-        let Event::Progress {
-            step,
-            host,
-            elapsed_ms,
-            amount,
-        } = &envelope.event
-        else {
-            return None;
-        };
-        let spoke = self.spoke_ms.entry(step.clone()).or_default();
-        if self.verbosity < Verbosity::Normal || *elapsed_ms < *spoke + SIGN_OF_LIFE_MS {
-            return None;
+    /// A line for every step that has been silent for long, `now_ms` after the start of the run.
+    fn signs_of_life(&mut self, now_ms: u64, run: &Summary) -> Vec<Line> {
+        if self.verbosity < Verbosity::Normal {
+            return Vec::new();
         }
-        *spoke = *elapsed_ms;
-        let state = run.step(step)?;
-        let far = amount
-            .as_ref()
-            .map(story::amount)
-            .or_else(|| state.last_line.clone());
-        Some(Line {
-            host: Some(host.clone()),
-            label: Label::Running,
-            word: "running",
-            text: state.step.name.clone(),
-            aside: [Some(words::running(*elapsed_ms)), far]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+        let mut lines = Vec::new();
+        for state in run
+            .steps
+            .iter()
+            .filter(|state| state.phase == StepPhase::Running)
+        {
+            let elapsed = state.elapsed_ms(now_ms);
+            let spoke = self.spoke_ms.entry(state.step.id.clone()).or_default();
+            if elapsed < *spoke + SIGN_OF_LIFE_MS {
+                continue;
+            }
+            *spoke = elapsed;
+            let far = state
+                .amount
+                .as_ref()
+                .map(story::amount)
+                .or_else(|| state.last_line.clone());
+            let asides: Vec<String> = std::iter::once(words::running(elapsed))
+                .chain(far.as_deref().map(words::visible))
+                .collect();
+            lines.push(Line {
+                host: Some(state.step.host.clone()),
+                label: Label::Running,
+                word: "running",
+                text: state.step.name.clone(),
+                aside: asides.join(", "),
+            });
+        }
+        lines
+    }
+
+    fn write(&mut self, lines: &[Line], at_ms: u64, run: &Summary) -> io::Result<()> {
+        for line in lines {
+            writeln!(self.out, "{}", plain(line, run, at_ms))?;
+        }
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            self.out.flush()
+        }
     }
 }
 
@@ -76,12 +91,18 @@ impl<W: Write + Send> Sink for Lines<W> {
     }
 
     fn event(&mut self, envelope: &Envelope, run: &Summary) -> io::Result<()> {
-        let mut lines = story::lines(envelope, run, self.verbosity);
-        lines.extend(self.sign_of_life(envelope, run));
-        for line in &lines {
-            writeln!(self.out, "{}", plain(line, run, run.millis(envelope.at)))?;
+        let at_ms = run.millis(envelope.at);
+        let mut lines = self.signs_of_life(at_ms, run);
+        lines.extend(story::lines(envelope, run, self.verbosity));
+        self.write(&lines, at_ms, run)
+    }
+
+    fn tick(&mut self, now: Timestamp, run: &Summary) -> io::Result<()> {
+        if run.started.is_none() {
+            return Ok(());
         }
-        self.out.flush()
+        let lines = self.signs_of_life(run.millis(now), run);
+        self.write(&lines, run.millis(now), run)
     }
 }
 
