@@ -254,6 +254,9 @@ pub struct ReplayArgs {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse().ok().filter(|speed| (0.01..=10_000.0).contains(speed));
+    let speed = text
+        .parse()
+        .ok()
+        .filter(|speed| (0.01..=10_000.0).contains(speed));
     speed.ok_or_else(|| "between 0.01 and 10000".to_owned())
 }

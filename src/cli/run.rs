@@ -25,8 +25,7 @@ use crate::drive::transport::{Connector, Secret, Target};
 use crate::drive::world::World;
 use crate::model::cloud::{Cloud, PlatformChoice};
 use crate::model::event::{
-    Event, HostPlace, Mode, NamedUrl, Problem, RunFinished, RunOutcome, RunStarted,
-    Totals,
+    Event, HostPlace, Mode, NamedUrl, Problem, RunFinished, RunOutcome, RunStarted, Totals,
 };
 use crate::model::name::Role;
 use crate::model::playbook::{Expanded, Inputs, expand};

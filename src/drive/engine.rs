@@ -201,7 +201,11 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
 
 /// Steps that no survey has spoken of are made known, so that what comes of them can be told.
 fn announce(engine: &Engine, plan: &Plan, verdicts: &Verdicts) {
-    let unknown = plan.steps.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_none());
+    let unknown = plan
+        .steps
+        .iter()
+        .zip(verdicts)
+        .filter(|(_, verdict)| verdict.is_none());
     for (step, _) in unknown {
         engine.bus.send(Event::StepPlanned {
             step: step.shown.clone(),

@@ -218,7 +218,12 @@ impl Summary {
                 ..
             } => {
                 if let Some(state) = self.known_mut(step) {
-                    let (outcome, elapsed_ms) = (outcome.clone(), *elapsed_ms);
+                    // A step that was cut off is reported without its time, which we know.
+                    let elapsed_ms = match *elapsed_ms {
+                        0 => state.elapsed_ms(now_ms),
+                        elapsed_ms => elapsed_ms,
+                    };
+                    let outcome = outcome.clone();
                     state.phase = StepPhase::Finished {
                         outcome,
                         elapsed_ms,

@@ -108,7 +108,10 @@ pub fn lines(envelope: &Envelope, run: &Summary, verbosity: Verbosity) -> Vec<Li
             ..
         } => {
             let name = step_name(run, step);
-            finished(host, name, outcome, *elapsed_ms, verbosity)
+            let elapsed_ms = run
+                .step(step)
+                .map_or(*elapsed_ms, |state| state.elapsed_ms(0));
+            finished(host, name, outcome, elapsed_ms, verbosity)
                 .into_iter()
                 .collect()
         }
