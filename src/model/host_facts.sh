@@ -5,7 +5,8 @@ printf 'kernel %s\n' "$(uname -r)"
 printf 'cpus %s\n' "$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || echo 1)"
 sed -n 's/^MemTotal: *\([0-9]*\).*/memory_kib \1/p' /proc/meminfo
 printf 'virt %s\n' "$(systemd-detect-virt 2>/dev/null || true)"
-if [ -c /dev/kvm ] && ( : <>/dev/kvm ) 2>/dev/null; then echo 'kvm yes'; else echo 'kvm no'; fi
+# A machine that is itself emulated may offer /dev/kvm all the same, and fail when an instance starts.
+if [ -c /dev/kvm ] && ( : <>/dev/kvm ) 2>/dev/null && grep -qswE 'vmx|svm' /proc/cpuinfo; then echo 'kvm yes'; else echo 'kvm no'; fi
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo 'cgroup 2'; else echo 'cgroup 1'; fi
 # A module that is loaded, built in, or there to be loaded: nothing is loaded here.
 if [ -d /sys/module/openvswitch ] || modinfo openvswitch >/dev/null 2>&1; then echo 'openvswitch yes'

@@ -65,6 +65,9 @@ pub struct Collection {
     pub service: String,
     /// Path of the collection, below the service's root: `/v3/projects`.
     pub path: String,
+    /// Path of the list where it is not `path`: some services tell details only there.
+    #[serde(default)]
+    pub list: Option<String>,
     /// The key around one object in requests and replies; empty for none.
     pub one: String,
     /// The key around the list in replies; empty for none.
@@ -121,7 +124,11 @@ impl Collection {
         let separator = if query.is_empty() { "" } else { "?" };
         self.request(
             "GET",
-            format!("{}{separator}{}", self.path, query.join("&")),
+            format!(
+                "{}{separator}{}",
+                self.list.as_ref().unwrap_or(&self.path),
+                query.join("&")
+            ),
             None,
         )
     }
