@@ -21,10 +21,28 @@ struct Hierarchy {
     version: u8,
 }
 
-/// The groups of one host, one in each hierarchy.
+/// The groups of one host, one in each hierarchy: its limits are set there, its processes are in two groups below.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
     directories: Vec<(PathBuf, u8)>,
+}
+
+/// Which of a host's processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The container, from its outer process down.
+    Container,
+    /// The process that looks after the host.
+    Supervisor,
+}
+
+impl Part {
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Supervisor => "watch",
+        }
+    }
 }
 
 impl Group {
@@ -41,10 +59,13 @@ impl Group {
     /// Makes the groups and sets their limits.
     pub(crate) fn make(&self, host: &LabHost) -> Result<(), LabError> {
         for (directory, version) in &self.directories {
+            for part in [Part::Container, Part::Supervisor] {
+                let part = directory.join(part.directory());
+                fs::create_dir_all(&part).map_err(LabError::file("make", &part))?;
+            }
             if *version == 2 {
                 delegate(directory);
             }
-            fs::create_dir_all(directory).map_err(LabError::file("make", directory))?;
             for (file, value) in limits(host) {
                 let file = directory.join(file);
                 if file.exists() {
@@ -55,19 +76,30 @@ impl Group {
         Ok(())
     }
 
-    /// Shell lines that put the shell into the groups.
-    pub(crate) fn enter(&self) -> String {
-        let line = |(directory, _): &(PathBuf, u8)| {
-            format!("echo $$ >'{}'\n", directory.join("cgroup.procs").display())
-        };
-        self.directories.iter().map(line).collect()
+    /// Puts this process among the supervisors: out of the session and the service that it was started from,
+    /// which may end before the host does.
+    pub(crate) fn join(&self) {
+        for file in self.files(Part::Supervisor) {
+            // Where it may not, it stays where it is, and works as well.
+            let _ = fs::write(file, std::process::id().to_string());
+        }
     }
 
-    /// Every process in the groups and below.
-    pub(crate) fn processes(&self) -> Vec<i32> {
+    /// Shell lines that put the shell into the container's groups.
+    pub(crate) fn enter(&self) -> String {
+        let line = |file: PathBuf| format!("echo $$ >'{}'\n", file.display());
+        self.files(Part::Container).map(line).collect()
+    }
+
+    /// Every process of a part.
+    pub(crate) fn processes(&self, part: Part) -> Vec<i32> {
         let mut found = Vec::new();
+        let watch = Path::new(Part::Supervisor.directory());
         for (directory, _) in &self.directories {
-            collect(directory, &mut found);
+            match part {
+                Part::Supervisor => collect(&directory.join(watch), &|_| true, &mut found),
+                Part::Container => collect(directory, &|group| !group.ends_with(watch), &mut found),
+            }
         }
         found.sort_unstable();
         found.dedup();
@@ -82,15 +114,20 @@ impl Group {
             let _ = directory.parent().map(fs::remove_dir);
         }
     }
+
+    fn files(&self, part: Part) -> impl Iterator<Item = PathBuf> {
+        let below = Path::new(part.directory()).join("cgroup.procs");
+        self.directories
+            .iter()
+            .map(move |(directory, _)| directory.join(&below))
+    }
 }
 
 /// A group gets only those controllers that its parents pass on. Where they cannot, there are no limits.
 fn delegate(directory: &Path) {
-    let Some(top) = directory.parent() else {
-        return;
-    };
-    let _ = fs::create_dir_all(top);
-    for parent in top.parent().into_iter().chain([top]) {
+    let mut parents: Vec<_> = directory.ancestors().take(3).collect();
+    parents.reverse();
+    for parent in parents {
         for controller in ["+cpu", "+memory", "+pids"] {
             let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
         }
@@ -113,11 +150,14 @@ fn limits(host: &LabHost) -> Vec<(&'static str, String)> {
     limits
 }
 
-fn collect(directory: &Path, found: &mut Vec<i32>) {
+fn collect(directory: &Path, counts: &dyn Fn(&Path) -> bool, found: &mut Vec<i32>) {
     let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
     found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-    for below in subgroups(directory) {
-        collect(&below, found);
+    for below in subgroups(directory)
+        .into_iter()
+        .filter(|group| counts(group))
+    {
+        collect(&below, counts, found);
     }
 }
 

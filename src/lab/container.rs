@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
 
-use super::cgroup::Group;
+use super::cgroup::{Group, Part};
 use super::error::LabError;
 use super::names;
 use super::places::HostDir;
@@ -89,12 +89,21 @@ fn devices() -> Vec<String> {
 /// Ends every process of a host at once, the supervisor first, so that it does not start the host again.
 /// What the host had not yet written to its disk is lost, as in a power cut.
 pub(crate) async fn end(lab: &str, host: &str, directory: &HostDir) -> Result<(), LabError> {
-    if let Some(supervisor) = process::living(&directory.supervisor) {
+    let group = Group::of(lab, host);
+    let recorded = process::living(&directory.supervisor).map(|recorded| recorded.pid);
+    let grouped = group.processes(Part::Supervisor);
+    let supervisors: Vec<_> = recorded
+        .into_iter()
+        .chain(grouped)
+        .filter_map(process::Process::of)
+        .collect();
+    for supervisor in &supervisors {
         supervisor.signal(Signal::SIGKILL);
-        until(Duration::from_secs(5), || !supervisor.is_alive()).await;
     }
+    let gone = || supervisors.iter().all(|supervisor| !supervisor.is_alive());
+    until(Duration::from_secs(5), gone).await;
     end_processes(lab, host, directory).await?;
-    Group::of(lab, host).remove();
+    group.remove();
     for file in [&directory.supervisor, &directory.nspawn] {
         let _ = std::fs::remove_file(file);
     }
@@ -112,7 +121,7 @@ pub(crate) async fn end_processes(
     let depth = own_depth();
     let deadline = Instant::now() + Duration::from_secs(15);
     loop {
-        let pids = group.processes();
+        let pids = group.processes(Part::Container);
         if pids.is_empty() {
             return Ok(());
         }

@@ -37,6 +37,7 @@ pub(crate) async fn make(
     if directory.made().exists() {
         return Ok(());
     }
+    unmount(directory).await?;
     for path in [directory.upper(), directory.work()] {
         remove_tree(&path).await?;
         create_dir(&path).await?;

@@ -85,6 +85,9 @@ pub async fn supervise(lab: &Path, host: &str) -> Result<(), LabError> {
             hosts,
         });
     };
+    let group = Group::of(&record.spec.name, host);
+    group.make(&known)?;
+    group.join();
     let supervisor = Supervisor {
         directory: directory.host(host),
         base: record.base,
@@ -149,7 +152,6 @@ impl Supervisor {
         container::end_processes(&spec.name, &host.name, directory).await?;
         net::plug(spec, host).await?;
         host::mount(&self.base, directory).await?;
-        Group::of(&spec.name, &host.name).make(host)?;
         let console_path = directory.console();
         let console = OpenOptions::new()
             .create(true)

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use super::base::create_dir;
-use super::cgroup::Group;
+use super::cgroup::{Group, Part};
 use super::error::LabError;
 use super::lock::Lock;
 use super::places::{HostDir, LabDir, Places};
@@ -198,7 +198,9 @@ pub(crate) fn evidence(spec: &LabSpec, host: &LabHost, directory: &HostDir) -> E
     Evidence {
         supervised: process::living(&directory.supervisor).is_some(),
         contained: process::living(&directory.nspawn).is_some(),
-        populated: !Group::of(&spec.name, &host.name).processes().is_empty(),
+        populated: !Group::of(&spec.name, &host.name)
+            .processes(Part::Container)
+            .is_empty(),
         plugged: net::is_plugged(spec, host),
         made: directory.made().exists(),
     }

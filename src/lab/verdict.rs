@@ -37,6 +37,9 @@ pub(crate) fn judge(evidence: Evidence) -> Verdict {
         plugged,
         made,
     } = evidence;
+    if !made && (supervised || populated) {
+        return Verdict::Restart("it runs, but its files are gone");
+    }
     match (supervised, populated) {
         (true, false) => Verdict::Runs,
         (true, true) if plugged => Verdict::Runs,
@@ -111,6 +114,15 @@ mod tests {
             }),
             Verdict::Restart(_)
         ));
+    }
+
+    #[test]
+    fn a_host_without_its_files_is_made_anew() {
+        let hollow = Evidence {
+            made: false,
+            ..RUNNING
+        };
+        assert!(matches!(judge(hollow), Verdict::Restart(why) if why.contains("files")));
     }
 
     #[test]
