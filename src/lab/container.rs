@@ -16,6 +16,7 @@ use super::error::LabError;
 use super::names;
 use super::places::HostDir;
 use super::process::{self, is_init_of_child_namespace, own_depth};
+use super::program::{Program, is_installed};
 use super::spec::{Distro, LabHost, LabSpec};
 
 /// Devices that a cloud host uses, each given on where this machine has it.
@@ -27,6 +28,7 @@ const DEVICES: [&str; 6] = [
     "/dev/vhost-net",
     "/dev/mapper/control",
 ];
+const MODULES: [&str; 5] = ["openvswitch", "vxlan", "geneve", "nbd", "vhost_net"];
 const LOOP_DEVICES: u32 = 16;
 
 /// The whole command line, and the environment it needs.
@@ -84,6 +86,22 @@ fn devices() -> Vec<String> {
     let loops = (0..LOOP_DEVICES).map(|number| format!("/dev/loop{number}"));
     let all = DEVICES.into_iter().map(str::to_owned).chain(loops);
     all.filter(|device| Path::new(device).exists()).collect()
+}
+
+/// Loads the kernel modules that clouds use and hosts cannot load themselves, as far as this machine has them.
+pub(crate) async fn load_modules() {
+    let missing: Vec<_> = MODULES.iter().filter(|name| !is_loaded(name)).collect();
+    if !missing.is_empty() && is_installed("modprobe") {
+        // A machine without one of them makes hosts without it: they find out what they have.
+        let load = Program::new("modprobe")
+            .args(["--quiet", "--all"])
+            .args(missing);
+        let _ = load.run().await;
+    }
+}
+
+fn is_loaded(module: &str) -> bool {
+    Path::new("/sys/module").join(module).exists()
 }
 
 /// Ends every process of a host at once, the supervisor first, so that it does not start the host again.

@@ -4,12 +4,13 @@ use std::fs;
 
 use super::base::remove_tree;
 use super::error::LabError;
+use super::forward::Forwarding;
 use super::lock::Lock;
 use super::places::{LabDir, Places};
 use super::progress::{Happening, Progress};
 use super::record::{self, Record};
 use super::spec::{LabHost, LabSpec};
-use super::{LabHosts, container, debs, forward, host, needs, net, up};
+use super::{LabHosts, container, debs, firewall, host, needs, net, up};
 
 /// Stops and removes a lab. What its hosts downloaded is kept for later labs. A lab that was removed half is
 /// removed whole; a lab that does not exist is an error.
@@ -38,11 +39,12 @@ pub async fn down(lab: &str, places: &Places, progress: &dyn Progress) -> Result
     for result in super::join_all(removed).await {
         result?;
     }
+    firewall::close(lab).await?;
     net::lower(&record.spec).await?;
     // The record goes last: until then, `down` can be run again.
     remove_tree(&directory.run).await?;
     remove_tree(&directory.state).await?;
-    forward::restore(places).await?;
+    Forwarding::new(places).restore().await?;
     let _ = fs::remove_file(&directory.lock);
     drop(lock);
     Ok(())

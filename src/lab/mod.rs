@@ -23,6 +23,7 @@ mod container;
 mod debs;
 mod down;
 mod error;
+mod firewall;
 mod forward;
 pub mod guest;
 mod host;

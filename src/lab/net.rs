@@ -1,7 +1,6 @@
-//! The cables of a lab: two bridges, a namespace and two cables a host, and the way out of this machine.
+//! The cables of a lab: two bridges, and a namespace and two cables a host.
 //!
-//! Everything is made only where it is missing, so the same calls make, repair and confirm. The packet filter
-//! rules are in a table of the lab's own, removed as a whole.
+//! Everything is made only where it is missing, so the same calls make, repair and confirm.
 
 use std::path::Path;
 
@@ -13,44 +12,20 @@ use super::program::Program;
 use super::spec::{LabHost, LabSpec};
 
 const HELP: &str =
-    "a lab needs network namespaces, bridges and nftables; see whether this machine allows them";
+    "a lab needs network namespaces and bridges; see whether this machine allows them";
 
-/// Makes what all hosts of the lab share.
+/// Makes the bridges that the lab's hosts share.
 pub(crate) async fn raise(spec: &LabSpec) -> Result<(), LabError> {
-    if !bridges_are_there(spec) {
-        free_of_others(spec).await?;
-        ip(&bridge_commands(spec)).await?;
+    if bridges_are_there(spec) {
+        return Ok(());
     }
-    if !has_table(&spec.name).await? {
-        let rules = rules(spec);
-        let step = "let the lab's hosts out through this machine";
-        Program::new("nft")
-            .args(["-f", "-"])
-            .input(rules)
-            .run()
-            .await
-            .map_err(LabError::step(step, HELP))?;
-    }
-    Ok(())
+    free_of_others(spec).await?;
+    ip(&bridge_commands(spec)).await
 }
 
-/// Removes what [`raise`] made.
+/// Removes the bridges.
 pub(crate) async fn lower(spec: &LabSpec) -> Result<(), LabError> {
-    if has_table(&spec.name).await? {
-        let table = names::table(&spec.name);
-        let delete = Program::new("nft").args(["delete", "table", "ip", &table]);
-        delete
-            .run()
-            .await
-            .map_err(LabError::step("remove the lab's packet filter table", HELP))?;
-    }
-    let there = Nic::BOTH.map(|nic| names::bridge(&spec.name, nic));
-    let commands: String = there
-        .iter()
-        .filter(|name| interface(name))
-        .map(|name| format!("link del {name}\n"))
-        .collect();
-    ip(&commands).await
+    delete(&Nic::BOTH.map(|nic| names::bridge(&spec.name, nic))).await
 }
 
 /// Gives a host a fresh network: nothing of an earlier boot is left in it, as after a restart of a real machine.
@@ -75,13 +50,7 @@ pub(crate) async fn plug(spec: &LabSpec, host: &LabHost) -> Result<(), LabError>
 
 /// Takes a host's network away.
 pub(crate) async fn unplug(spec: &LabSpec, host: &LabHost) -> Result<(), LabError> {
-    let cables = Nic::BOTH.map(|nic| names::cable(spec, host, nic));
-    let commands: String = cables
-        .iter()
-        .filter(|name| interface(name))
-        .map(|name| format!("link del {name}\n"))
-        .collect();
-    ip(&commands).await?;
+    delete(&Nic::BOTH.map(|nic| names::cable(spec, host, nic))).await?;
     let namespace = names::namespace(&spec.name, &host.name);
     if namespace_file(&namespace).exists() {
         ip_words(&["netns", "del", &namespace]).await?;
@@ -115,13 +84,13 @@ fn interface(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
 }
 
-async fn has_table(lab: &str) -> Result<bool, LabError> {
-    let table = names::table(lab);
-    let list = Program::new("nft").args(["list", "table", "ip", &table]);
-    list.succeeds().await.map_err(LabError::step(
-        "look for the lab's packet filter table",
-        HELP,
-    ))
+/// Removes those interfaces that are there.
+async fn delete(interfaces: &[String]) -> Result<(), LabError> {
+    let there = interfaces.iter().filter(|name| interface(name));
+    ip(&there
+        .map(|name| format!("link del {name}\n"))
+        .collect::<String>())
+    .await
 }
 
 fn bridge_commands(spec: &LabSpec) -> String {
@@ -150,21 +119,6 @@ fn cable_commands(spec: &LabSpec, host: &LabHost) -> String {
         )
     });
     commands.concat()
-}
-
-/// The lab's own table: the way out under this machine's address, and leave to be forwarded.
-fn rules(spec: &LabSpec) -> String {
-    let table = names::table(&spec.name);
-    let [management, provider] = Nic::BOTH.map(|nic| names::bridge(&spec.name, nic));
-    let (a, b) = (spec.management.network, spec.provider.network);
-    format!(
-        "table ip {table} {{\n\
-         \tchain out {{\n\
-         \t\ttype nat hook postrouting priority srcnat;\n\
-         \t\tip saddr {{ {a}, {b} }} oifname != {{ {management}, {provider} }} masquerade\n\
-         \t}}\n\
-         }}\n"
-    )
 }
 
 /// Refuses an address range that something else on this machine uses.
@@ -245,15 +199,6 @@ mod tests {
         assert!(lines[0].starts_with("link add v100m-lab type veth peer name eth0 address 02:"));
         assert!(lines[0].ends_with(" netns lab.controller"));
         assert_eq!(lines[3], "link set v100p-lab master pv-lab-p up");
-    }
-
-    #[test]
-    fn traffic_between_the_labs_own_networks_keeps_its_address() {
-        let rules = rules(&spec());
-        assert!(rules.contains("table ip provision_lab_lab {"));
-        assert!(rules.contains(
-            "ip saddr { 10.0.0.0/24, 10.0.1.0/24 } oifname != { pv-lab-m, pv-lab-p } masquerade"
-        ));
     }
 
     #[test]

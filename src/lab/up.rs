@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::base::create_dir;
 use super::cgroup::{Group, Part};
 use super::error::LabError;
+use super::forward::Forwarding;
 use super::lock::Lock;
 use super::places::{HostDir, LabDir, Places};
 use super::process;
@@ -19,7 +20,7 @@ use super::progress::{Happening, Progress};
 use super::record::Record;
 use super::spec::{LabHost, LabSpec};
 use super::verdict::{Evidence, Verdict, judge};
-use super::{LabHosts, LabMachine, base, container, debs, forward, host, needs, net, supervise};
+use super::{LabHosts, LabMachine, base, container, debs, firewall, host, needs, net, supervise};
 
 /// How long a host may take until its SSH port answers.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
@@ -39,8 +40,10 @@ pub async fn up(
     needs::meet(needs::HOSTS, progress).await?;
     let record = recorded(spec, places, &directory, progress).await?;
     let key = host::keypair(&directory.key(), &format!("provision lab {}", spec.name)).await?;
-    forward::allow(places).await?;
+    Forwarding::new(places).allow().await?;
     net::raise(spec).await?;
+    firewall::open(spec).await?;
+    container::load_modules().await;
 
     let hosts = spec
         .hosts

@@ -29,7 +29,7 @@ use super::progress::{Happening, Progress};
 pub const READY: &str = "provision-guest ready";
 
 /// Changes whenever this file changes what comes out.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 const BOOT_MENU: &str = include_str!("../../../templates/guest/syslinux.cfg");
 /// The size that the guest sees. Any flavor with a disk of one gibibyte has room for it.
 const VIRTUAL_SIZE: u64 = 64 << 20;
@@ -161,9 +161,10 @@ async fn assemble(
         .map_err(LabError::file("make", &partition))?;
 
     let start = disk::PARTITION_START.to_string();
-    let format = packages
-        .tool("mkfs.vfat")?
-        .args(["-F", "16", "-n", "GUEST", "-h", &start]);
+    let format =
+        packages
+            .tool("mkfs.vfat")?
+            .args(["-F", "16", "-n", "GUEST", "--invariant", "-h", &start]);
     format
         .arg(&partition)
         .run()
