@@ -166,6 +166,23 @@ async fn refused_logins_say_what_was_tried() {
     assert!(error.to_string().ends_with("tried: password"), "{error}");
     assert!(!error.to_string().contains("wrong"));
 
+    server.only_questions();
+    connector
+        .connect(&server.password_target("a", "secret"))
+        .await
+        .unwrap();
+    let error = connector
+        .connect(&server.password_target("a", "wrong"))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("password, password (keyboard-interactive)"),
+        "{error}"
+    );
+
+    let server = SshServer::start().await;
     server.refuse_logins(true);
     let mut target = server.target("a");
     reach(&mut target)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use provision::drive::amqp::{BrokerAccount, BrokerLogin, try_login};
 use provision::drive::http::{Body, HttpClient, HttpError, Method, Request};
-use provision::drive::transport::{Connector, RunError, Secret, Session, Target};
+use provision::drive::transport::{Command, Connector, RunError, Secret, Session, Target};
 use ssh_server::SshServer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -137,6 +137,36 @@ async fn requests_share_a_connection_and_let_go_of_it() {
     }
     while set.join_next().await.is_some() {}
     assert!(web.connections.load(Ordering::SeqCst) <= 1 + 3);
+}
+
+#[tokio::test]
+async fn an_idle_connection_holds_nobody_up() {
+    let (server, web) = (SshServer::start().await, Web::start().await);
+    let session = session(&server).await;
+    let client = web.client(&session);
+    let mut tunnels = Vec::new();
+    for _ in 0..7 {
+        tunnels.push(session.tunnel("127.0.0.1", web.port).await.unwrap());
+    }
+    // With all channels taken nothing is kept; with one left the connection is, until it is wanted.
+    client
+        .request(Request::new(Method::GET, "/"))
+        .await
+        .unwrap();
+    tunnels.pop();
+    client
+        .request(Request::new(Method::GET, "/"))
+        .await
+        .unwrap();
+    tunnels.push(session.tunnel("127.0.0.1", web.port).await.unwrap());
+    let asked = std::time::Instant::now();
+    session.run(Command::new("true")).await.unwrap();
+    assert!(
+        asked.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(server.most_open() <= 9, "{}", server.most_open());
 }
 
 #[tokio::test]

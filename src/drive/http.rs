@@ -343,8 +343,13 @@ impl HttpClient {
             .find(|it| !it.is_closed())
     }
 
-    /// Keeps the connection for the next request, but not for long.
+    /// Keeps the connection for the next request, but not for long, and not while somebody else waits
+    /// for a channel of the session.
     fn finish(&self, sender: SendRequest<Outgoing>, response: Response) -> Response {
+        if self.shared.session.is_crowded() {
+            return response;
+        }
+        let wanted = self.shared.session.channel_wanted();
         let kept = Idle {
             sender,
             since: Instant::now(),
@@ -356,10 +361,13 @@ impl HttpClient {
             .push(kept);
         let shared = Arc::downgrade(&self.shared);
         tokio::spawn(async move {
-            sleep(IDLE).await;
+            let keep = tokio::select! {
+                () = sleep(IDLE) => IDLE,
+                () = wanted => Duration::ZERO,
+            };
             if let Some(shared) = shared.upgrade() {
                 let mut idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
-                idle.retain(|it| it.since.elapsed() < IDLE);
+                idle.retain(|it| it.since.elapsed() < keep);
             }
         });
         response

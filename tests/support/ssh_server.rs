@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use provision::drive::transport::{HostKeys, Login, Secret, SshReach, Target};
 use russh::keys::{Algorithm, PrivateKey, ssh_key::LineEnding};
-use russh::server::{Auth, ChannelOpenHandle, Msg, Session, VerifiedPublicKey};
+use russh::server::{Auth, ChannelOpenHandle, Msg, Response, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, MethodKind};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional, duplex};
@@ -71,6 +71,7 @@ pub(crate) struct Shared {
     script: Mutex<Option<Arc<Script>>>,
     refuse_logins: AtomicBool,
     prohibit_tunnels: AtomicBool,
+    only_questions: AtomicBool,
     connections: AtomicUsize,
     opened: AtomicUsize,
     open: Mutex<HashSet<(usize, ChannelId)>>,
@@ -141,6 +142,11 @@ impl SshServer {
 
     pub(crate) fn prohibit_tunnels(&self) {
         self.shared.prohibit_tunnels.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes passwords as answers to a question only (keyboard-interactive).
+    pub(crate) fn only_questions(&self) {
+        self.shared.only_questions.store(true, Ordering::SeqCst);
     }
 
     /// Another host key for connections from now on.
@@ -236,7 +242,11 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
                 .into_iter()
                 .collect(),
             auth_rejection_time: std::time::Duration::ZERO,
-            methods: [MethodKind::PublicKey, MethodKind::Password][..].into(),
+            methods: if shared.only_questions.load(Ordering::SeqCst) {
+                [MethodKind::KeyboardInteractive][..].into()
+            } else {
+                [MethodKind::PublicKey, MethodKind::Password][..].into()
+            },
             nodelay: true,
             ..Default::default()
         };
@@ -300,6 +310,22 @@ impl russh::server::Handler for Connection {
 
     async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, russh::Error> {
         Ok(self.login(password == "secret"))
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        let Some(mut answers) = response else {
+            return Ok(Auth::Partial {
+                name: "".into(),
+                instructions: "".into(),
+                prompts: vec![("Password: ".into(), false)].into(),
+            });
+        };
+        Ok(self.login(answers.next().as_deref() == Some(b"secret")))
     }
 
     async fn channel_open_session(

@@ -36,7 +36,8 @@ pub struct Command {
     pub script: String,
     /// The script's standard input; may be binary.
     pub stdin: Bytes,
-    /// From the call to the last byte; then the whole remote process group is killed.
+    /// From the start to the last byte; then the whole remote process group is killed. Waiting for one
+    /// of the session's eight channels does not count.
     pub deadline: Duration,
     /// Run as root (see [`Sudo`](super::Sudo)); otherwise as the login user.
     pub sudo: bool,
@@ -57,7 +58,7 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// Bytes that did not fit [`Capture::Tail`], both streams together.
     pub dropped: u64,
-    /// From the call to the last byte.
+    /// From the start to the last byte.
     pub elapsed: Duration,
 }
 

@@ -338,10 +338,7 @@ impl RunError {
     pub fn help(&self) -> Option<String> {
         let text = match self {
             Self::Lost { .. } => "run again: it continues where it was",
-            Self::Refused { what, cause, .. } if what.contains("tunnel") => {
-                if cause.contains("limit") {
-                    return None;
-                }
+            Self::Refused { what, .. } if what.contains("tunnel") => {
                 "set `AllowTcpForwarding yes` (or `local`) in the host's sshd_config and reload sshd"
             }
             Self::Refused { cause, .. } if cause.contains("too many") => {

@@ -61,8 +61,8 @@ pub(super) async fn run<B: Backend>(
     target: &Target,
     command: &Command,
     permit: OwnedSemaphorePermit,
-    began: Instant,
 ) -> Result<Output, RunError> {
+    let began = Instant::now();
     let deadline = began + command.deadline;
     let sudo = shell::become_root(target, command);
     let line = shell::command_line(command.script.len(), sudo);

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::local::Local;
 use super::pins::Pins;
@@ -37,8 +38,8 @@ type Bastion = Arc<Mutex<Weak<SshConnection>>>;
 /// One live connection to one host, or this machine. Cheap to clone; all clones share it, also after
 /// [`Session::reconnect`].
 ///
-/// At most eight scripts and tunnels are open at a time; the ninth waits for its turn, within its
-/// deadline.
+/// At most eight scripts and tunnels are open at a time; the ninth waits for its turn, and its deadline
+/// counts from there.
 #[derive(Debug, Clone)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -49,6 +50,7 @@ struct Shared {
     target: Target,
     connector: Connector,
     channels: Arc<Semaphore>,
+    wanted: Arc<Notify>,
     link: RwLock<Link>,
     reconnecting: Mutex<()>,
 }
@@ -79,12 +81,33 @@ impl Connector {
             target: target.clone(),
             connector: self.clone(),
             channels: Arc::new(Semaphore::new(CHANNELS)),
+            wanted: Arc::default(),
             link: RwLock::new(link),
             reconnecting: Mutex::new(()),
         };
         Ok(Session {
             shared: Arc::new(shared),
         })
+    }
+
+    /// Like [`Connector::connect`], for a host that may still be booting: tries with growing pauses
+    /// until `deadline` (from now) or until the host refuses for good.
+    pub async fn connect_within(
+        &self,
+        target: &Target,
+        deadline: Duration,
+    ) -> Result<Session, ConnectError> {
+        let end = Instant::now() + deadline;
+        let mut pause = PAUSES.0;
+        loop {
+            match self.connect(&hurried(target, end)).await {
+                Err(error) if error.is_transient() && Instant::now() + pause < end => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+                result => return result,
+            }
+        }
     }
 
     async fn link(&self, target: &Target) -> Result<Link, ConnectError> {
@@ -150,6 +173,16 @@ fn route(reach: &SshReach) -> String {
     }
 }
 
+/// The target with a connect deadline that does not reach beyond `end`.
+fn hurried(target: &Target, end: Instant) -> Target {
+    let mut target = target.clone();
+    if let Reach::Ssh(reach) = &mut target.reach {
+        let left = end.saturating_duration_since(Instant::now());
+        reach.connect_deadline = reach.connect_deadline.min(left);
+    }
+    target
+}
+
 impl Session {
     /// The target it was made for.
     pub fn target(&self) -> &Target {
@@ -162,13 +195,11 @@ impl Session {
     /// deadline passes or the future is dropped, the script's whole process group on the host gets
     /// TERM and, two seconds later, KILL.
     pub async fn run(&self, command: Command) -> Result<Output, RunError> {
-        let began = Instant::now();
-        let turn = timeout_at(began + command.deadline, self.turn("a session")).await;
-        let permit = turn.unwrap_or_else(|_| Err(self.busy("a session")))?;
+        let permit = self.turn("a session").await?;
         let target = &self.shared.target;
         match self.link() {
-            Link::Local(local) => running::run(&local, target, &command, permit, began).await,
-            Link::Ssh(ssh) => running::run(&ssh, target, &command, permit, began).await,
+            Link::Local(local) => running::run(&local, target, &command, permit).await,
+            Link::Ssh(ssh) => running::run(&ssh, target, &command, permit).await,
         }
     }
 
@@ -296,11 +327,7 @@ impl Session {
     }
 
     async fn relink(&self, end: Instant) -> Result<(), ConnectError> {
-        let mut target = self.shared.target.clone();
-        if let Reach::Ssh(reach) = &mut target.reach {
-            let left = end.saturating_duration_since(Instant::now());
-            reach.connect_deadline = reach.connect_deadline.min(left);
-        }
+        let target = hurried(&self.shared.target, end);
         let link = self.shared.connector.link(&target).await?;
         *self
             .shared
@@ -316,17 +343,31 @@ impl Session {
         }
     }
 
-    async fn turn(&self, what: &str) -> Result<OwnedSemaphorePermit, RunError> {
-        let turn = self.shared.channels.clone().acquire_owned().await;
-        turn.map_err(|_| self.busy(what))
+    /// Whether all eight channels are in use, so that keeping an idle one costs somebody.
+    pub(in crate::drive) fn is_crowded(&self) -> bool {
+        self.shared.channels.available_permits() == 0
     }
 
-    fn busy(&self, what: &str) -> RunError {
-        RunError::Refused {
-            host: self.shared.target.name.clone(),
-            what: what.to_owned(),
-            cause: format!("our own limit of {CHANNELS} open ones"),
+    /// Completes when somebody wants a channel and there is none, counting from this call.
+    pub(in crate::drive) fn channel_wanted(&self) -> OwnedNotified {
+        self.shared.wanted.clone().notified_owned()
+    }
+
+    async fn turn(&self, what: &str) -> Result<OwnedSemaphorePermit, RunError> {
+        let channels = &self.shared.channels;
+        if let Ok(permit) = channels.clone().try_acquire_owned() {
+            return Ok(permit);
         }
+        self.shared.wanted.notify_waiters();
+        channels
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| RunError::Refused {
+                host: self.shared.target.name.clone(),
+                what: what.to_owned(),
+                cause: "the session is closed".to_owned(),
+            })
     }
 }
 

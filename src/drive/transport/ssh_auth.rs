@@ -94,6 +94,10 @@ impl Attempt<'_> {
     async fn open_agent(&mut self, socket: &Path) -> Option<Agent> {
         let opened = async {
             let mut agent = AgentClient::connect_uds(socket).await?;
+            // Keys may be bound to destinations; agents that know no such thing refuse, which is fine.
+            if let Some(binding) = self.handle.agent_session_binding() {
+                let _ = agent.bind_session(binding, false).await;
+            }
             let keys = agent.request_identities().await?;
             Ok::<_, russh::keys::Error>((agent, keys))
         };
