@@ -92,31 +92,32 @@ pub(super) async fn run<B: Backend>(
         return Err(late(Vec::new()));
     };
     process.close().await;
+    let host = target.name.clone();
     let status = match ending {
         Ending::Status(status) => status,
         Ending::WrongPassword => return Err(sudo_error(target, cause)),
         Ending::Cut => {
-            return Err(RunError::Lost {
-                host: target.name.clone(),
-                cause: backend
-                    .lost()
-                    .unwrap_or_else(|| "it ended without a status".to_owned()),
-            });
+            let cause = backend.lost();
+            let cause = cause.unwrap_or_else(|| "it ended without a status".to_owned());
+            return Err(RunError::Lost { host, cause });
         }
     };
-    exchange
-        .finish(status, began.elapsed())
-        .map_err(|failure| match failure {
-            Failure::Sudo(cause) => sudo_error(target, cause),
-            Failure::NoShell(lines) => RunError::Refused {
-                host: target.name.clone(),
-                what: "a POSIX shell".to_owned(),
-                cause: lines
-                    .last()
-                    .cloned()
-                    .unwrap_or_else(|| format!("status {status}")),
-            },
-        })
+    let finished = exchange.finish(status, began.elapsed());
+    finished.map_err(|failure| not_begun(target, status, failure))
+}
+
+fn not_begun(target: &Target, status: i32, failure: Failure) -> RunError {
+    match failure {
+        Failure::Sudo(cause) => sudo_error(target, cause),
+        Failure::NoShell(lines) => RunError::Refused {
+            host: target.name.clone(),
+            what: "a POSIX shell".to_owned(),
+            cause: lines
+                .last()
+                .cloned()
+                .unwrap_or_else(|| format!("status {status}")),
+        },
+    }
 }
 
 fn sudo_error(target: &Target, cause: super::SudoError) -> RunError {
