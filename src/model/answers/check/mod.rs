@@ -97,8 +97,8 @@ fn platform(file: &AnswerFile, known: &Known, findings: &mut Findings<'_>) -> Pl
                 )
                 .at(findings.label(written.span(), mark))
                 .help(format!(
-                    "it can be {}, or `auto`: found on each host",
-                    listed(names())
+                    "it can be {}; `auto` looks at each host",
+                    listed(names().chain(["auto"]))
                 )),
             );
         }

@@ -98,22 +98,20 @@ fn check_needs(
         if missing.is_empty() {
             continue;
         }
-        let place = file
-            .services
-            .iter()
-            .find(|(key, _)| key.get() == name || missing.contains(&key.get().as_str()))
-            .map_or(0..0, |(key, _)| key.span());
-        findings.add(
-            Diagnostic::error(
-                "service::needs",
-                format!("`{name}` does not work without {}", listed(missing.clone())),
-            )
-            .at(findings.label(place, "on one side, off on the other"))
-            .help(format!(
-                "switch on {} in `[services]`, or switch off `{name}`",
-                listed(missing)
-            )),
+        let message = format!("`{name}` does not work without {}", listed(missing.clone()));
+        let mut diagnostic = Diagnostic::error("service::needs", message);
+        for key in file.services.keys() {
+            if missing.contains(&key.get().as_str()) {
+                diagnostic = diagnostic.at(findings.label(key.span(), "is off"));
+            } else if key.get() == name {
+                diagnostic = diagnostic.at(findings.label(key.span(), "needs it"));
+            }
+        }
+        let help = format!(
+            "switch on {} in `[services]`, or switch off `{name}`",
+            listed(missing)
         );
+        findings.add(diagnostic.help(help));
     }
 }
 

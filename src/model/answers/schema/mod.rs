@@ -43,7 +43,7 @@ pub(super) struct AnswerFile {
     /// The networks of hosts and instances.
     #[schemars(required)]
     pub(super) networks: Option<NetworksTable>,
-    /// Clocks.
+    /// The clocks of the hosts.
     pub(super) time: Option<TimeTable>,
     /// Where packages come from.
     pub(super) repositories: Option<RepositoriesTable>,
@@ -89,7 +89,7 @@ pub(super) struct CloudTable {
     pub(super) admin_email: Option<At<String>>,
 }
 
-/// Clocks.
+/// The clocks of the hosts.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TimeTable {
