@@ -14,6 +14,7 @@ pub mod name;
 pub mod plan;
 pub mod playbook;
 pub mod probe;
+pub mod problem;
 pub mod quote;
 pub mod redact;
 pub mod refs;

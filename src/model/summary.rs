@@ -402,3 +402,127 @@ impl Summary {
         services
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Stream;
+
+    fn after(events: impl IntoIterator<Item = Event>) -> Summary {
+        let mut summary = Summary {
+            started_at: Some(Timestamp::UNIX_EPOCH),
+            ..Summary::default()
+        };
+        for (n, event) in (0..).zip(events) {
+            let at = Timestamp::from_millisecond(n * 1000).unwrap();
+            summary.apply(&Envelope {
+                version: 1,
+                seq: n.unsigned_abs() + 1,
+                at,
+                event,
+            });
+        }
+        summary
+    }
+
+    fn step() -> Step {
+        Step {
+            id: StepId::new("nova", "api", None, "c"),
+            name: "Start the Nova API".into(),
+            playbook: "nova".into(),
+            host: "c".into(),
+            index: 1,
+            of: 1,
+            lane: "nova".into(),
+        }
+    }
+
+    fn finished(outcome: Outcome, elapsed_ms: u64) -> Event {
+        Event::StepFinished {
+            step: step().id,
+            host: "c".into(),
+            outcome,
+            elapsed_ms,
+        }
+    }
+
+    fn checked(outcome: CheckOutcome) -> Event {
+        Event::Checked {
+            service: "nova".into(),
+            check: "units active".into(),
+            host: Some("c".into()),
+            outcome,
+            elapsed_ms: 1,
+        }
+    }
+
+    #[test]
+    fn only_the_latest_answer_to_a_question_counts() {
+        let bad = CheckOutcome::Bad {
+            cause: "down".into(),
+            help: String::new(),
+        };
+        let run = after([checked(bad), checked(CheckOutcome::Ok { seen: None })]);
+        assert_eq!(run.checks.len(), 1);
+        assert_eq!(run.checks[0].outcome, CheckOutcome::Ok { seen: None });
+    }
+
+    #[test]
+    fn a_problem_that_is_told_twice_is_one() {
+        let problem = Problem::error("step::failed", "no");
+        let failed = Outcome::Failed {
+            problem: problem.clone(),
+        };
+        let begun = Event::StepStarted { step: step() };
+        let run = after([
+            begun,
+            finished(failed, 5),
+            Event::Diagnosed(problem.clone()),
+        ]);
+        assert_eq!(run.problems(), [&problem]);
+    }
+
+    #[test]
+    fn a_plan_is_counted_by_verdicts_and_a_run_by_outcomes() {
+        let verdict = Verdict::Change { edits: vec![] };
+        let planned = Event::StepPlanned {
+            step: step(),
+            verdict,
+        };
+        let begun = Event::StepStarted { step: step() };
+        assert_eq!(after([planned.clone()]).totals().changed, 1);
+        let run = after([planned.clone(), begun.clone()]);
+        assert_eq!((run.totals().steps, run.totals().changed), (1, 0));
+        let skipped = finished(
+            Outcome::Unchanged {
+                reason: "so".into(),
+            },
+            5,
+        );
+        assert_eq!(after([planned, begun, skipped]).totals().unchanged, 1);
+    }
+
+    #[test]
+    fn a_step_that_was_cut_off_has_the_time_since_it_began() {
+        let run = after([
+            Event::StopRequested { now: false },
+            Event::StepStarted { step: step() },
+            Event::StopRequested { now: true },
+            finished(Outcome::Cancelled, 0),
+        ]);
+        assert_eq!(run.steps[0].elapsed_ms(0), 2000);
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        let (id, line) = (step().id, "x".to_owned());
+        let stray = Event::Output {
+            step: id,
+            host: "c".into(),
+            stream: Stream::Stdout,
+            line,
+        };
+        let run = after([stray, Event::Unknown]);
+        assert!(run.steps.is_empty() && run.hosts.is_empty());
+    }
+}
