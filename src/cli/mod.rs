@@ -21,6 +21,7 @@ mod replay;
 mod report;
 mod run;
 mod say;
+mod target;
 mod topology;
 mod verify;
 

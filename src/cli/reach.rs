@@ -2,20 +2,17 @@
 //! it is.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tokio::task::JoinSet;
 
 use super::exit::Exit;
 use super::places::CloudState;
+use super::target;
 use crate::drive::bus::Bus;
-use crate::drive::transport::{
-    Command, ConnectError, Connector, HostKeys, Login, Secret, Session, SshReach, Sudo, Target,
-};
+use crate::drive::transport::{Command, ConnectError, Connector, Session, Target};
 use crate::lab::{self, LabHosts, LabSpec};
-use crate::model::cloud::choice::{HostKeys as KeyPolicy, Sudo as SudoChoice};
-use crate::model::cloud::{Cloud, Host, Jump, Ssh};
+use crate::model::cloud::Cloud;
 use crate::model::event::{Event, HostSummary, Problem};
 use crate::model::host_facts::{self, HostFacts};
 
@@ -103,8 +100,8 @@ pub(crate) async fn connect(
     let known_hosts = state.file("known_hosts");
     for host in &cloud.hosts {
         let target = match lab {
-            Some(lab) => lab_target(host, lab),
-            None => target(host, &known_hosts, accept_new),
+            Some(lab) => target::of_lab(host, lab),
+            None => target::of_host(host, &known_hosts, accept_new).await,
         };
         bus.send(Event::HostConnecting {
             host: host.name.to_string(),
@@ -167,7 +164,9 @@ async fn greet(connector: &Connector, target: &Target) -> Result<(Session, HostF
         help: error.help(),
         ..Problem::error("host::ask", error.to_string())
     })?;
-    Ok((session, HostFacts::parse(&output.text())))
+    let mut facts = HostFacts::parse(&output.text());
+    facts.skew = facts.clock - jiff::Timestamp::now().as_millisecond() as f64 / 1000.0;
+    Ok((session, facts))
 }
 
 fn unreachable(error: &ConnectError) -> Problem {
@@ -187,94 +186,5 @@ fn summary(facts: &HostFacts) -> HostSummary {
         virt: facts.virt.clone(),
         hypervisor: Some(if facts.kvm { "kvm" } else { "qemu" }.to_owned()),
         datapath: Some(facts.datapath.clone()),
-    }
-}
-
-fn lab_target(host: &Host, lab: &LabHosts) -> Target {
-    let machine = lab
-        .hosts
-        .iter()
-        .find(|machine| machine.name == host.name.as_str());
-    let mut reach = SshReach::new(host.address.to_string(), &lab.known_hosts);
-    if let Some(machine) = machine {
-        reach.port = machine.port;
-        reach.user.clone_from(&machine.user);
-    }
-    reach.login.identities = vec![lab.key.clone()];
-    Target::ssh(host.name.to_string(), reach)
-}
-
-/// How an existing host is reached: what the answer file says, then the user's SSH configuration, then defaults.
-fn target(host: &Host, known_hosts: &Path, accept_new: bool) -> Target {
-    let ssh = &host.ssh;
-    let address = ssh.host.clone().unwrap_or_else(|| host.address.to_string());
-    let mut reach = SshReach::new(address, known_hosts);
-    fill(&mut reach, ssh, ssh.user.as_deref(), ssh.port, accept_new);
-    reach.jump = jump(&ssh.jump, ssh, known_hosts, accept_new);
-    let mut target = Target::ssh(host.name.to_string(), reach);
-    let password = ssh
-        .sudo_password_env
-        .as_ref()
-        .and_then(|name| std::env::var(name).ok());
-    let root =
-        matches!(&target.reach, crate::drive::transport::Reach::Ssh(reach) if reach.user == "root");
-    target.sudo = match (ssh.sudo, password) {
-        (SudoChoice::None, _) => Sudo::None,
-        (SudoChoice::Auto, _) if root => Sudo::None,
-        (SudoChoice::Auto | SudoChoice::Password, Some(password)) => {
-            Sudo::Password(Secret::new(password))
-        }
-        _ => Sudo::Passwordless,
-    };
-    target
-}
-
-fn fill(reach: &mut SshReach, ssh: &Ssh, user: Option<&str>, port: Option<u16>, accept_new: bool) {
-    if let Some(user) = user {
-        user.clone_into(&mut reach.user);
-    }
-    if let Some(port) = port {
-        reach.port = port;
-    }
-    reach.connect_deadline = ssh.connect_timeout;
-    reach.host_keys = match (ssh.host_keys, accept_new) {
-        (KeyPolicy::Pinned, false) => HostKeys::Pinned,
-        _ => HostKeys::PinFirst,
-    };
-    let agent = std::env::var_os("SSH_AUTH_SOCK")
-        .filter(|_| ssh.agent)
-        .map(PathBuf::from);
-    let password = ssh
-        .password_env
-        .as_ref()
-        .and_then(|name| std::env::var(name).ok());
-    let identities = match ssh.identity.is_empty() {
-        false => ssh.identity.iter().map(|path| home(path)).collect(),
-        true => ["id_ed25519", "id_ecdsa", "id_rsa"]
-            .iter()
-            .map(|name| home(&format!("~/.ssh/{name}")))
-            .filter(|path| path.exists())
-            .collect(),
-    };
-    reach.login = Login {
-        agent,
-        identities,
-        password: password.map(Secret::new),
-    };
-}
-
-/// The last hop, which knows the one before it.
-fn jump(hops: &[Jump], ssh: &Ssh, known_hosts: &Path, accept_new: bool) -> Option<Box<Target>> {
-    let (last, before) = hops.split_last()?;
-    let mut reach = SshReach::new(last.host.clone(), known_hosts);
-    fill(&mut reach, ssh, last.user.as_deref(), last.port, accept_new);
-    reach.jump = jump(before, ssh, known_hosts, accept_new);
-    Some(Box::new(Target::ssh(last.host.clone(), reach)))
-}
-
-fn home(path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
-        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-        _ => PathBuf::from(path),
     }
 }

@@ -25,10 +25,12 @@ use crate::drive::transport::{Connector, Secret, Target};
 use crate::drive::world::World;
 use crate::model::cloud::{Cloud, PlatformChoice};
 use crate::model::event::{
-    Event, HostPlace, Mode, NamedUrl, Problem, RunFinished, RunOutcome, RunStarted, Totals,
+    Event, HostPlace, Mode, NamedUrl, Problem, RunFinished, RunOutcome, RunStarted, Severity,
+    Totals,
 };
 use crate::model::name::Role;
 use crate::model::playbook::{Expanded, Inputs, expand};
+use crate::model::preflight;
 use crate::model::redact::Redactor;
 use crate::model::sink::Sink;
 use crate::show::json::Json;
@@ -221,6 +223,7 @@ impl Run {
         };
         let platform = &self.library.platforms[&name];
         self.check_platform(&name, platform, &reached)?;
+        self.judge(&reached)?;
         let expanded = expand(&Inputs {
             cloud: &self.cloud,
             platform,
@@ -338,10 +341,25 @@ impl Run {
         }))
     }
 
+    /// What preflight finds; an error ends every run but those that only look.
+    fn judge(&self, reached: &reach::Reached) -> Result<(), Exit> {
+        let found = preflight::judge(&self.cloud, &reached.facts);
+        let blocked = found
+            .iter()
+            .any(|problem| problem.severity == Severity::Error);
+        found
+            .into_iter()
+            .for_each(|problem| self.bus.send(Event::Diagnosed(problem)));
+        match (blocked, self.mode) {
+            (true, Mode::Apply | Mode::Preflight) => Err(Exit::Preflight),
+            _ => Ok(()),
+        }
+    }
+
     fn warn_of_unused(&self, expanded: &Expanded) {
         for name in &expanded.unused_config {
             self.bus.send(Event::Diagnosed(Problem {
-                severity: crate::model::event::Severity::Warning,
+                severity: Severity::Warning,
                 help: Some("give the file's name as its service reads it, or its full path".into()),
                 ..Problem::error("config::unused", format!("no file of this cloud is called `{name}`; what `[config]` says about it has no effect"))
             }));

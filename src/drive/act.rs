@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::bus::Bus;
 use super::confirmed::Unconfirmed;
 use super::openstack::with_causes;
-use super::transport::{Command, Stream};
+use super::transport::{Command, RunError, Stream};
 use super::world::{AskError, World};
 use crate::model::event::{self, Event, Problem, TAIL_LINES};
 use crate::model::plan::Step;
@@ -154,8 +154,12 @@ async fn run(
         .deadline(until.saturating_duration_since(Instant::now()))
         .on_line(sink);
     let output = session.run(command).await.map_err(|error| {
-        let passing = matches!(error, super::transport::RunError::Lost { .. });
-        let failed = Failure::new(step, "step::run", "the command did not run to its end");
+        let passing = error.is_lost();
+        let code = match error {
+            RunError::Deadline { .. } => "step::deadline",
+            _ => "step::run",
+        };
+        let failed = Failure::new(step, code, "the command did not run to its end");
         Failure {
             passing,
             ..failed.because(error.to_string())

@@ -18,6 +18,7 @@
 //! workers                         how many workers a service should have on this host
 //! boot_id machine_id hostname     as the host says them
 //! root_free_mib                   free space on /
+//! skew                            how far the host's clock is ahead of ours, in seconds
 //! ```
 
 use std::collections::BTreeMap;
@@ -56,6 +57,9 @@ pub struct HostFacts {
     pub machine_id: String,
     pub hostname: String,
     pub root_free_mib: u64,
+    pub skew: f64,
+    #[serde(skip)]
+    pub clock: f64,
 }
 
 /// The distribution, as `/etc/os-release` has it.
@@ -112,6 +116,7 @@ impl HostFacts {
             "boot_id" => self.boot_id = text(),
             "machine_id" => self.machine_id = text(),
             "hostname" => self.hostname = text(),
+            "now" => self.clock = value.parse().unwrap_or_default(),
             "root_free_kib" => self.root_free_mib = value.parse().unwrap_or(0u64) / 1024,
             "link" => self.link(value),
             "address" => {

@@ -1,3 +1,4 @@
+printf 'now %s\n' "$(date +%s.%N)"
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 ( . /etc/os-release 2>/dev/null
   printf 'os_id %s\nos_version %s\nos_name %s\n' "${ID:-unknown}" "${VERSION_ID:-}" "${PRETTY_NAME:-unknown}" )

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod name;
 pub mod plan;
 pub mod playbook;
+pub mod preflight;
 pub mod probe;
 pub mod problem;
 pub mod quote;
