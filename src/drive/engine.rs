@@ -148,7 +148,8 @@ enum State {
     Open,
     Running,
     Good,
-    Bad,
+    /// Not so, for which the step at this place is to blame.
+    Bad(usize),
 }
 
 /// Works through the plan, and counts how its steps ended.
@@ -180,7 +181,7 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
         };
         states[index] = match outcome {
             Outcome::Unchanged { .. } | Outcome::Changed { .. } => State::Good,
-            _ => State::Bad,
+            _ => State::Bad(index),
         };
         finish(engine, &plan.steps[index], outcome, elapsed, &mut totals);
     }
@@ -250,27 +251,26 @@ fn start_ready(
         if states[index] != State::Open {
             continue;
         }
-        let bad = step.needs.iter().find(|need| states[**need] == State::Bad);
-        let skip = |reason: String| Outcome::Skipped { reason };
-        if let Some(bad) = bad {
-            states[index] = State::Bad;
-            let needed = plan.steps[*bad].id();
-            finish(
-                engine,
-                step,
-                skip(format!("it needs {needed}")),
-                Duration::ZERO,
-                totals,
-            );
-        } else if !engine.world.sessions.contains_key(step.host()) {
-            states[index] = State::Bad;
-            finish(
-                engine,
-                step,
-                skip("its host was not reached".into()),
-                Duration::ZERO,
-                totals,
-            );
+        let blame = step.needs.iter().find_map(|need| match states[*need] {
+            State::Bad(blame) => Some(blame),
+            _ => None,
+        });
+        let reached = |step: &Step| engine.world.sessions.contains_key(step.host());
+        let mut skip = |reason: String| {
+            let outcome = Outcome::Skipped { reason };
+            finish(engine, step, outcome, Duration::ZERO, totals);
+        };
+        if let Some(blame) = blame {
+            states[index] = State::Bad(blame);
+            let needed = &plan.steps[blame];
+            let how = match reached(needed) {
+                true => "which failed",
+                false => "whose host was not reached",
+            };
+            skip(format!("it needs {}, {how}", needed.id()));
+        } else if !reached(step) {
+            states[index] = State::Bad(index);
+            skip("its host was not reached".into());
         } else if !engine.stop.is_cancelled()
             && step.needs.iter().all(|need| states[*need] == State::Good)
         {

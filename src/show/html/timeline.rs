@@ -20,6 +20,8 @@ const THINNEST: f64 = 2.0;
 /// How wide a character of a bar's label is, about.
 const CHARACTER: f64 = 5.9;
 const TICKS: u64 = 12;
+/// Overlaps up to this are how long an event travels, not steps at the same time.
+const UNSEEN_MS: u64 = 250;
 
 #[derive(Serialize)]
 pub(super) struct Timeline {
@@ -192,7 +194,10 @@ fn tracks(mut steps: Vec<&StepState>, end_ms: u64) -> Vec<Vec<&StepState>> {
     let mut tracks: Vec<(u64, Vec<&StepState>)> = Vec::new();
     for state in steps {
         let (from, to) = span(state, end_ms);
-        match tracks.iter_mut().find(|(free_from, _)| *free_from <= from) {
+        match tracks
+            .iter_mut()
+            .find(|(free_from, _)| *free_from <= from + UNSEEN_MS)
+        {
             Some((free_from, steps)) => {
                 *free_from = to;
                 steps.push(state);
