@@ -112,7 +112,6 @@ async fn a_range_that_is_in_use_is_refused_with_the_name_of_its_user() {
         matches!(&error, LabError::Occupied { by, .. } if by.contains("pv-t-")),
         "{error}"
     );
-    other.down().await;
     assert_eq!(other.traces(), [""; 0]);
     lab.ask("one", "true");
     lab.down().await;

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs;
 
 use super::error::LabError;
+use super::host::mounted_below;
 use super::lock::Lock;
 use super::needs;
 use super::places::Places;
@@ -40,6 +41,7 @@ const PACKAGES: &[&str] = &[
 /// What makes a file system into one of many hosts: nothing in it may be shared by accident.
 /// It gets the new root directory as its first argument.
 const FINISH: &str = r#"set -eu
+umask 022
 root=$1
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/etc/hostname "$root"/etc/resolv.conf
 rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
@@ -190,8 +192,17 @@ pub(crate) async fn create_dir(path: &Path) -> Result<(), LabError> {
         .map_err(LabError::file("make", path))
 }
 
-/// Removes a directory with all that is in it, where it is there.
+/// Removes a directory with all that is in it, where it is there. Never goes into what is mounted below it.
 pub(crate) async fn remove_tree(path: &Path) -> Result<(), LabError> {
+    if let Some(mounted) = mounted_below(path) {
+        return Err(LabError::Unmet {
+            what: format!(
+                "`{}` is not removed: `{mounted}` is mounted",
+                path.display()
+            ),
+            help: format!("run `umount '{mounted}'`, then the command again"),
+        });
+    }
     match fs::remove_dir_all(path).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(LabError::file("remove", path)(error))

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::base::{create_dir, remove_tree};
@@ -42,6 +42,8 @@ pub(crate) async fn make(
         remove_tree(&path).await?;
         create_dir(&path).await?;
     }
+    // It is the root directory of the host.
+    allow(&directory.upper(), 0o755)?;
     create_dir(&directory.root()).await?;
     let host_key = keypair(&directory.host_key(), &host.name).await?;
     let private_key = read(&directory.host_key())?;
@@ -198,29 +200,37 @@ fn resolvers(text: &str) -> String {
 
 fn write(root: &Path, file: &OwnFile) -> Result<(), LabError> {
     let path = root.join(file.path);
-    if let Some(parent) = path.parent() {
-        let private = parent.ends_with(".ssh");
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, if private { 0o700 } else { 0o755 });
-        builder
-            .create(parent)
-            .map_err(LabError::file("make", parent))?;
-        if private && let Some(home) = parent.parent() {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = fs::Permissions::from_mode(0o700);
-            fs::set_permissions(home, mode).map_err(LabError::file("protect", home))?;
+    if let Some((parent, _)) = file.path.rsplit_once('/') {
+        directories(root, parent)?;
+    }
+    // Never open to others, not even for a moment; then as told, whatever this process masks.
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut open = options
+        .open(&path)
+        .map_err(LabError::file("write", &path))?;
+    open.write_all(file.text.as_bytes())
+        .map_err(LabError::file("write", &path))?;
+    allow(&path, file.mode)
+}
+
+/// Makes a directory of the host with its parents. What is made here hides the mode that the base's has.
+pub(crate) fn directories(root: &Path, below: &str) -> Result<(), LabError> {
+    let mut path = root.to_owned();
+    for name in below.split('/') {
+        path.push(name);
+        if !path.is_dir() {
+            fs::create_dir(&path).map_err(LabError::file("make", &path))?;
+            let private = below.starts_with("root");
+            allow(&path, if private { 0o700 } else { 0o755 })?;
         }
     }
-    let open = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(file.mode)
-        .open(&path);
-    let mut open = open.map_err(LabError::file("write", &path))?;
-    open.write_all(file.text.as_bytes())
-        .map_err(LabError::file("write", &path))
+    Ok(())
+}
+
+fn allow(path: &Path, mode: u32) -> Result<(), LabError> {
+    let mode = fs::Permissions::from_mode(mode);
+    fs::set_permissions(path, mode).map_err(LabError::file("set the mode of", path))
 }
 
 fn read(path: &Path) -> Result<String, LabError> {
@@ -231,6 +241,12 @@ fn read(path: &Path) -> Result<String, LabError> {
 pub(crate) fn is_mounted(path: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     mount_points(&mounts).any(|mounted| Path::new(&mounted) == path)
+}
+
+/// Something mounted there or below.
+pub(crate) fn mounted_below(path: &Path) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mount_points(&mounts).find(|mounted| Path::new(mounted).starts_with(path))
 }
 
 fn mount_points(mounts: &str) -> impl Iterator<Item = String> {
@@ -273,6 +289,29 @@ search example.org
         assert_eq!(
             resolvers(machine),
             "nameserver 192.0.2.53\nsearch example.org\n"
+        );
+    }
+
+    #[test]
+    fn modes_are_as_told_and_a_home_is_private() {
+        let root = tempfile::tempdir().unwrap();
+        let key = own("root/.ssh/authorized_keys", 0o644, "key");
+        write(root.path(), &key).unwrap();
+        write(root.path(), &own("etc/machine-id", 0o444, "1")).unwrap();
+        let mode = |path: &str| {
+            fs::metadata(root.path().join(path))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
+        assert_eq!(
+            [mode("root"), mode("root/.ssh"), mode("etc")],
+            [0o700, 0o700, 0o755]
+        );
+        assert_eq!(
+            [mode("root/.ssh/authorized_keys"), mode("etc/machine-id")],
+            [0o644, 0o444]
         );
     }
 

@@ -19,7 +19,6 @@ pub(crate) async fn raise(spec: &LabSpec) -> Result<(), LabError> {
     if bridges_are_there(spec) {
         return Ok(());
     }
-    free_of_others(spec).await?;
     ip(&bridge_commands(spec)).await
 }
 
@@ -122,7 +121,7 @@ fn cable_commands(spec: &LabSpec, host: &LabHost) -> String {
 }
 
 /// Refuses an address range that something else on this machine uses.
-async fn free_of_others(spec: &LabSpec) -> Result<(), LabError> {
+pub(crate) async fn vacant(spec: &LabSpec) -> Result<(), LabError> {
     let list = Program::new("ip")
         .args(["-brief", "-4", "address"])
         .run()

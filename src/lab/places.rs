@@ -40,8 +40,7 @@ impl Places {
             state: place("XDG_STATE_HOME", "/var/lib", ".local/state").join("labs"),
             cache: place("XDG_CACHE_HOME", "/var/cache", ".cache"),
             run: PathBuf::from("/run/provision"),
-            supervisor: std::env::current_exe()
-                .map_err(LabError::file("find", Path::new("/proc/self/exe")))?,
+            supervisor: this_program()?,
         })
     }
 
@@ -52,6 +51,18 @@ impl Places {
             lock: self.run.join("labs").join(format!("{lab}.lock")),
         }
     }
+}
+
+/// This program's file. While it runs it may have been replaced by a newer one, or removed: then the kernel's
+/// own name for what runs is as good.
+fn this_program() -> Result<PathBuf, LabError> {
+    let kernels = Path::new("/proc/self/exe");
+    let path = std::env::current_exe().map_err(LabError::file("find", kernels))?;
+    Ok(if path.exists() {
+        path
+    } else {
+        kernels.to_owned()
+    })
 }
 
 /// One lab's directories.

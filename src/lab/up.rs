@@ -38,6 +38,10 @@ pub async fn up(
     let directory = places.lab(&spec.name);
     let _lock = claim(&directory, &spec.name).await?;
     needs::meet(needs::HOSTS, progress).await?;
+    if !net::bridges_are_there(spec) {
+        let vacant = net::vacant(spec).await;
+        vacant.inspect_err(|_| forget_empty(&directory))?;
+    }
     let record = recorded(spec, places, &directory, progress).await?;
     let key = host::keypair(&directory.key(), &format!("provision lab {}", spec.name)).await?;
     Forwarding::new(places).allow().await?;
@@ -89,6 +93,14 @@ pub(crate) async fn claim(directory: &LabDir, lab: &str) -> Result<Lock, LabErro
     let text = directory.state.display().to_string();
     fs::write(&owner_file, text).map_err(LabError::file("write", &owner_file))?;
     Ok(lock)
+}
+
+/// Removes what [`claim`] made for a lab that does not come to be.
+fn forget_empty(directory: &LabDir) {
+    if fs::remove_dir(&directory.state).is_ok() {
+        let _ = fs::remove_dir_all(&directory.run);
+        let _ = fs::remove_file(&directory.lock);
+    }
 }
 
 /// The lab's record, made or brought up to date with the wanted hosts.
