@@ -49,6 +49,44 @@ fn load(name: &str, text: &str) -> Cloud {
     }
 }
 
+/// The cases' platforms are partly invented; these files must do with what is there.
+#[test]
+fn shipped_answer_files_are_right_for_the_shipped_playbooks() {
+    let library = provision::cli::library::Library::load(None).unwrap();
+    for path in files("answer-files", "toml") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let loaded = answers::load(&path.display().to_string(), &text, &library.known);
+        let (_, warnings) = loaded.unwrap_or_else(|found| panic!("{}: {found:#?}", path.display()));
+        assert!(warnings.is_empty(), "{warnings:#?}");
+    }
+}
+
+/// A default that its own setting would refuse could never be written down.
+#[test]
+fn services_keep_to_their_own_rules() {
+    let library = provision::cli::library::Library::load(None).unwrap();
+    let known = library.known;
+    let schema = answers::schema(&known);
+    for (name, service) in &known.services {
+        for need in &service.needs {
+            assert!(known.services.contains_key(need), "{name} needs {need}");
+        }
+        for (key, setting) in &service.settings {
+            let path = format!("{name}.{key}");
+            let Some(own) = schema["properties"][name]["properties"].get(key) else {
+                panic!("{path} is not in the schema");
+            };
+            if let Some(default) = &setting.default {
+                assert!(jsonschema::is_valid(own, default), "{path}: {default}");
+            }
+            assert!(
+                setting.about.contains("Default"),
+                "{path} does not explain its default"
+            );
+        }
+    }
+}
+
 /// `#key = 1` and `#[table]`, but not `# prose`.
 fn is_default(line: &str) -> bool {
     let mut letters = line.chars();
@@ -144,7 +182,7 @@ fn the_reference_names_every_key() {
         "hosts.controller.",
         "hosts.compute1.",
         "flavors.tiny.",
-        "secrets.keystone_admin.",
+        "secrets.admin_password.",
     ];
     let is_named = |key: &String| {
         let concrete = |own: &str| {
@@ -246,6 +284,17 @@ fn every_code_has_a_case() {
 fn templates_see_the_documented_context() {
     let text = std::fs::read_to_string(root().join("tests/answers/valid/everything.toml")).unwrap();
     insta::assert_json_snapshot!(load("everything.toml", &text).context());
+}
+
+#[test]
+fn each_host_has_its_own_way_in() {
+    let text = std::fs::read_to_string(root().join("tests/answers/valid/everything.toml")).unwrap();
+    let ways: Vec<_> = load("everything.toml", &text)
+        .hosts
+        .into_iter()
+        .map(|host| host.ssh)
+        .collect();
+    insta::assert_debug_snapshot!(ways);
 }
 
 #[test]

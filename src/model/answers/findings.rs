@@ -51,7 +51,7 @@ impl<'a> Findings<'a> {
             Ok(value) => Some(value),
             Err(why) => {
                 self.set_unclear(key);
-                let diagnostic = if T::SECRET {
+                let diagnostic = if T::may_be_secret(at.get()) {
                     let message = format!("`{key}` is not {}", T::WHAT);
                     let label = self.label(at.span(), why).masked();
                     Diagnostic::error("answer::bad-value", message).at(label)

@@ -12,6 +12,7 @@
 //!
 //! Which of several values wins is told in [`crate::model::cloud`].
 
+mod allowed;
 mod check;
 mod describe;
 mod findings;

@@ -15,11 +15,13 @@ pub(super) trait Written: Sized {
     const WHAT: &'static str;
     /// How it is written, with an example.
     const HELP: &'static str;
-    /// Whether what was written could be a secret in the wrong place, which must not be shown.
-    const SECRET: bool = false;
-
     /// Reads it; the error is what goes beside the marked text.
     fn read(text: &str) -> Result<Self, String>;
+
+    /// Whether what was written could be, or hold, a secret in the wrong place, which must not be shown.
+    fn may_be_secret(_text: &str) -> bool {
+        false
+    }
 }
 
 impl Written for CloudName {
@@ -236,20 +238,19 @@ impl Written for Jump {
         if user.is_some_and(str::is_empty) {
             return Err("there is no user before the `@`".to_owned());
         }
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == ':' || c == ',') {
+        let host = Destination::read(host)?.0;
+        if host.contains(':') {
             return Err(format!("`{host}` is not a host"));
         }
-        if host.starts_with('-') || user.is_some_and(|user| user.starts_with('-')) {
-            return Err("it begins with a hyphen".to_owned());
-        }
+        let user = user.map(Word::read).transpose()?;
         let port = match port.map(u16::from_str) {
             None => None,
             Some(Ok(port)) if port > 0 => Some(port),
             Some(_) => return Err("the port is not a number from 1 to 65535".to_owned()),
         };
         Ok(Self {
-            user: user.map(str::to_owned),
-            host: host.to_owned(),
+            user: user.map(|user| user.0),
+            host,
             port,
         })
     }
@@ -261,7 +262,9 @@ pub(super) struct Variable(pub(super) String);
 impl Written for Variable {
     const WHAT: &'static str = "the name of an environment variable";
     const HELP: &'static str = "write the name of a variable, never a password: `LAB_PASSWORD`";
-    const SECRET: bool = true;
+    fn may_be_secret(_text: &str) -> bool {
+        true
+    }
     fn read(text: &str) -> Result<Self, String> {
         let letters = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if letters && text.chars().next().is_some_and(|c| !c.is_ascii_digit()) {
@@ -301,10 +304,68 @@ impl Written for Url {
             .or_else(|| text.strip_prefix("https://"))
             .ok_or("it does not begin with `http://` or `https://`")?;
         let host = rest.split('/').next().unwrap_or_default();
-        if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err("there is no host in it, or a blank".to_owned());
+        if host.contains('@') {
+            return Err(
+                "a user or a password in it would end up in files that others read".to_owned(),
+            );
         }
-        Ok(Self(text.to_owned()))
+        if host.is_empty() {
+            return Err("there is no host in it".to_owned());
+        }
+        match text
+            .chars()
+            .find(|c| !c.is_ascii_graphic() || "\"'`\\<>{}|^".contains(*c))
+        {
+            Some(odd) => Err(format!("{odd:?} cannot be in it")),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+    fn may_be_secret(text: &str) -> bool {
+        text.contains('@')
+    }
+}
+
+/// The address of a person.
+pub(super) struct Email(pub(super) String);
+
+impl Written for Email {
+    const WHAT: &'static str = "an e-mail address";
+    const HELP: &'static str = "write a name, `@` and a host: `operator@example.org`";
+    fn read(text: &str) -> Result<Self, String> {
+        let plain = text
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !"\"'`\\<>,;".contains(c));
+        match text.split_once('@') {
+            _ if !plain => Err("it has a character that cannot be in one".to_owned()),
+            Some((name, host)) if !name.is_empty() && !host.is_empty() && !host.contains('@') => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err("it is not `name@host`".to_owned()),
+        }
+    }
+}
+
+/// What SSH connects to: an address, a name or an alias. It goes to `ssh -G` as an argument, so it must
+/// not look like an option.
+pub(super) struct Destination(pub(super) String);
+
+impl Written for Destination {
+    const WHAT: &'static str = "something to connect to";
+    const HELP: &'static str = "write an address, a name, or an alias of your SSH configuration";
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        if text.starts_with('-') {
+            return Err("it begins with a hyphen".to_owned());
+        }
+        match text
+            .chars()
+            .find(|c| !c.is_ascii_graphic() || "@,/\"'`\\;|&$<>(){}*?".contains(*c))
+        {
+            Some(odd) => Err(format!("{odd:?} cannot be in it")),
+            None => Ok(Self(text.to_owned())),
+        }
     }
 }
 

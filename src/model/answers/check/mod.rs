@@ -16,7 +16,7 @@ use super::known::Known;
 use super::nearest::{listed, nearest};
 use super::schema::{AnswerFile, PrepareTable, RepositoriesTable, TimeTable};
 use super::tables::ServiceTables;
-use super::written::{Url, Word, Zone};
+use super::written::{Email, Url, Word, Zone};
 use crate::model::at::At;
 use crate::model::cloud::choice::{KeepOrOff, Reboot, Selinux};
 use crate::model::cloud::{Cloud, Lab, PlatformChoice, Prepare, Repositories, Time};
@@ -35,6 +35,8 @@ pub(super) fn check(
         cloud.and_then(|table| findings.read_opt("cloud.name", table.name.as_ref()));
     let region: Option<Word> =
         cloud.and_then(|table| findings.read_opt("cloud.region", table.region.as_ref()));
+    let email: Option<Email> =
+        cloud.and_then(|table| findings.read_opt("cloud.admin_email", table.admin_email.as_ref()));
     let platform = platform(file, known, findings);
     let networks = networks::read(file, findings);
     let hosts = hosts::read(file, &networks, findings);
@@ -56,9 +58,7 @@ pub(super) fn check(
         name: name?,
         region: region.map_or_else(|| "RegionOne".to_owned(), |region| region.0),
         platform,
-        admin_email: cloud
-            .and_then(|table| table.admin_email.clone())
-            .map(At::into_inner),
+        admin_email: email.map(|email| email.0),
         lab: file.lab.as_ref().map(|lab| Lab {
             backend: lab
                 .get()

@@ -126,6 +126,16 @@ fn setting_value(
         Some(written) => written.get(),
         None => setting.default.as_ref().unwrap_or(&Value::Null),
     };
+    if let Some(written) = written.filter(|written| has_control(written.get())) {
+        findings.add(
+            Diagnostic::error("answer::bad-value", format!("`{path}` must be one line"))
+                .at(findings.label(
+                    written.span(),
+                    "has a line break or another control character",
+                ))
+                .help("it goes into a configuration file, one line an option"),
+        );
+    }
     let Value::String(text) = value else {
         return value.clone();
     };
@@ -137,4 +147,12 @@ fn setting_value(
         None => Time::read(text).ok(),
     };
     time.map_or(Value::Null, |time| time.0.as_secs().into())
+}
+
+fn has_control(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(char::is_control),
+        Value::Array(items) => items.iter().any(has_control),
+        _ => false,
+    }
 }

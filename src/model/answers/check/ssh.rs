@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::answers::findings::Findings;
 use crate::model::answers::schema::{OneOrMany, SshTable};
-use crate::model::answers::written::{Time, Variable, Word};
+use crate::model::answers::written::{Destination, Time, Variable, Word};
 use crate::model::at::At;
 use crate::model::cloud::choice::{HostKeys, Sudo};
 use crate::model::cloud::{Jump, Ssh};
@@ -35,6 +35,7 @@ pub(super) fn read(path: &str, table: Option<&SshTable>, findings: &mut Findings
     };
     let key = |key: &str| format!("{path}.{key}");
     let user: Option<Word> = findings.read_opt(&key("user"), table.user.as_ref());
+    let host: Option<Destination> = findings.read_opt(&key("host"), table.host.as_ref());
     let password: Option<Variable> =
         findings.read_opt(&key("password_env"), table.password_env.as_ref());
     let sudo: Option<Variable> =
@@ -42,7 +43,7 @@ pub(super) fn read(path: &str, table: Option<&SshTable>, findings: &mut Findings
     let timeout: Option<Time> =
         findings.read_opt(&key("connect_timeout"), table.connect_timeout.as_ref());
     SshPart {
-        host: table.host.as_ref().map(|host| host.get().clone()),
+        host: host.map(|host| host.0),
         user: user.map(|user| user.0),
         port: table.port,
         identity: table
