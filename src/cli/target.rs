@@ -32,11 +32,7 @@ pub(crate) async fn of_host(host: &Host, known_hosts: &Path, accept_new: bool) -
         port: ssh.port,
     };
     let (mut reach, configured) = hop(&place, ssh, known_hosts, accept_new).await;
-    let hops = if ssh.jump.is_empty() {
-        configured
-    } else {
-        ssh.jump.clone()
-    };
+    let hops = ssh.jump.clone().unwrap_or(configured);
     for next in &hops {
         let (mut through, _) = hop(next, ssh, known_hosts, accept_new).await;
         through.jump = reach.jump.take();

@@ -163,8 +163,8 @@ pub struct Ssh {
     pub identity: Vec<String>,
     /// Whether keys of a running SSH agent are tried first.
     pub agent: bool,
-    /// Jump hosts, first hop first.
-    pub jump: Vec<Jump>,
+    /// Jump hosts, first hop first; none: as `ssh -G` says; an empty list: no jump, whatever it says.
+    pub jump: Option<Vec<Jump>>,
     /// How to become root.
     pub sudo: Sudo,
     /// The environment variable with the login password.

@@ -93,10 +93,7 @@ impl SshPart {
             jump: self
                 .jump
                 .or_else(|| common.jump.clone())
-                .unwrap_or_default()
-                .into_iter()
-                .map(At::into_inner)
-                .collect(),
+                .map(|hops| hops.into_iter().map(At::into_inner).collect()),
             sudo: self.sudo.or(common.sudo).unwrap_or(Sudo::Auto),
             sudo_password_env: self
                 .sudo_password_env
