@@ -25,6 +25,14 @@ pub fn with_options(text: &str, options: &Options) -> String {
     out
 }
 
+/// The lines of a text without their line breaks; a carriage return stays a part of its line.
+pub(crate) fn lines_of(text: &str) -> impl Iterator<Item = &str> {
+    text.strip_suffix('\n')
+        .unwrap_or(text)
+        .split('\n')
+        .filter(move |_| !text.is_empty())
+}
+
 /// A line and what it belongs to.
 #[derive(Debug)]
 struct Line {
@@ -38,7 +46,7 @@ fn read(text: &str) -> Vec<Line> {
     let mut section = String::new();
     let mut open: Option<String> = None;
     let mut lines = Vec::new();
-    for line in text.lines() {
+    for line in lines_of(text) {
         let bare = line.trim();
         let indented = line.starts_with([' ', '\t']);
         let option = if bare.is_empty() || (!indented && bare.starts_with(['#', ';'])) {

@@ -12,6 +12,7 @@ use super::file::{content_of, place_of, write};
 use super::{Diff, Op};
 use crate::model::edit::Edit;
 use crate::model::facts::Facts;
+use crate::model::ini::lines_of;
 use crate::model::probe::Probe;
 
 /// Lines that we own inside a file that others own, between two marker lines.
@@ -87,7 +88,7 @@ impl Block {
         let mut out = String::with_capacity(text.len() + self.content.len());
         let mut inside: Option<&str> = None;
         let mut placed = false;
-        for line in text.lines() {
+        for line in lines_of(text) {
             let bare = line.trim();
             match (inside, bare.strip_prefix(&begin), bare.strip_prefix(&end)) {
                 (None, Some(name), _) => {
