@@ -92,12 +92,16 @@ enum ExpectedOp {
         lacks: Vec<String>,
         stdin: Option<String>,
     },
+    Confirmed {
+        has: String,
+        undo: String,
+    },
     Request(Request),
     Upload {
         id: Option<String>,
     },
-    Poll,
-    Reboot,
+    Poll {},
+    Reboot {},
 }
 
 impl From<Place> for PathFact {
@@ -228,11 +232,32 @@ fn compare_op(op: &Op, wanted: &ExpectedOp) {
         }
         (Op::Request(request), ExpectedOp::Request(wanted)) => assert_eq!(request, wanted),
         (Op::Upload { id, .. }, ExpectedOp::Upload { id: wanted }) => assert_eq!(id, wanted),
-        (Op::Poll, ExpectedOp::Poll) | (Op::Reboot, ExpectedOp::Reboot) => {}
+        (Op::Confirmed { script, undo }, ExpectedOp::Confirmed { has, undo: back }) => {
+            assert!(script.contains(has.as_str()), "`{has}` is not in\n{script}");
+            assert_eq!(undo, back);
+        }
+        (Op::Poll, ExpectedOp::Poll {}) | (Op::Reboot, ExpectedOp::Reboot {}) => {}
         (op, _) => panic!("another operation: {op:#?}"),
     }
 }
 
+/// A kind without cases is a kind nobody has looked at.
+fn every_kind_has_cases(path: &Path, source: String) -> datatest_stable::Result<()> {
+    let kinds = source.lines().filter_map(|line| {
+        let (_, kind) = line.split_once("(_) => \"")?;
+        kind.strip_suffix("\",")
+    });
+    let kinds: Vec<_> = kinds.collect();
+    assert!(kinds.len() > 15, "{} names only {kinds:?}", path.display());
+    for kind in kinds {
+        let folder = Path::new("tests/cases").join(kind);
+        let cases = std::fs::read_dir(&folder).map_or(0, Iterator::count);
+        assert!(cases > 1, "{} holds {cases} cases", folder.display());
+    }
+    Ok(())
+}
+
 datatest_stable::harness! {
     { test = check, root = "tests/cases", pattern = r"\.toml$" },
+    { test = every_kind_has_cases, root = "src/model/resource", pattern = r"^mod\.rs$" },
 }

@@ -22,7 +22,9 @@ pub fn with_options(text: &str, options: &Options) -> String {
         out.push_str(&line.text);
         out.push('\n');
     }
-    out
+    // A text that only lacks its last line break has nothing to change.
+    let untouched = out.strip_suffix('\n') == Some(text);
+    if untouched { text.to_owned() } else { out }
 }
 
 /// The lines of a text without their line breaks; a carriage return stays a part of its line.
@@ -40,6 +42,17 @@ struct Line {
     section: String,
     /// The option that the line sets, or continues.
     option: Option<String>,
+}
+
+impl Line {
+    /// What stands behind the separator; a continuation line is a value like no other.
+    fn value(&self) -> &str {
+        if self.text.starts_with([' ', '\t']) {
+            return &self.text;
+        }
+        let value = self.text.split_once(['=', ':']);
+        value.map_or(self.text.as_str(), |(_, value)| value.trim())
+    }
 }
 
 fn read(text: &str) -> Vec<Line> {
@@ -78,6 +91,14 @@ fn read(text: &str) -> Vec<Line> {
 fn set_one(lines: &mut Vec<Line>, section: &str, option: &str, values: &[String]) {
     let sets = |line: &Line| line.section == section && line.option.as_deref() == Some(option);
     let place = lines.iter().position(sets);
+    let found: Vec<_> = lines
+        .iter()
+        .filter(|line| sets(line))
+        .map(Line::value)
+        .collect();
+    if found == values {
+        return;
+    }
     lines.retain(|line| !sets(line));
     if values.is_empty() {
         return;

@@ -105,17 +105,24 @@ impl Command {
 
     fn script(&self) -> String {
         let run = match &self.user {
-            // `su` keeps standard input, and is there where sudo may not be.
-            Some(user) => format!("su -s /bin/sh {} -c {}", word(user), word(&self.run)),
-            None => format!("( {}\n)", self.run),
-        };
-        match &self.stamp {
-            None => run,
-            Some(stamp) => format!(
-                "{run} || exit\nmkdir -p {STAMPS} && printf '%s\\n' {} > {}",
-                word(stamp),
-                word(&self.stamp_path())
+            // `su` keeps standard input, and is there where sudo may not be. The script comes over
+            // another descriptor, because an argument list would show it to everybody on the host.
+            Some(user) => format!(
+                "su -s /bin/sh {} -c 'script=$(cat <&3); exec 3<&-; eval \"$script\"' \
+                 3<<'END-OF-COMMAND'\n{}\nEND-OF-COMMAND\n",
+                word(user),
+                self.run
             ),
-        }
+            None => format!("(\n{}\n)\n", self.run),
+        };
+        let Some(stamp) = &self.stamp else {
+            return run;
+        };
+        format!(
+            "{run}done=$?\n[ \"$done\" = 0 ] || exit \"$done\"\n\
+             mkdir -p {STAMPS} && printf '%s\\n' {} > {}\n",
+            word(stamp),
+            word(&self.stamp_path())
+        )
     }
 }

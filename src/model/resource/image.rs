@@ -68,6 +68,12 @@ impl Image {
                         "image `{}` is active; its data differs and is left as it is",
                         self.name
                     )),
+                    (Some(status @ ("killed" | "deleted" | "deactivated")), _) => {
+                        Diff::refused(format!(
+                            "image `{}` is {status}: remove it, and the next run makes it anew",
+                            self.name
+                        ))
+                    }
                     (status, _) => Diff::later(format!(
                         "image `{}` is {}",
                         self.name,

@@ -41,7 +41,7 @@ pub use database::Database;
 pub use file::{File, Format};
 pub use image::Image;
 pub use options::Options;
-pub use packages::Packages;
+pub use packages::{ByteCompile, Packages};
 pub use path::{Directory, Gone, Link};
 pub use reboot::Reboot;
 pub use unit::{Unit, UnitState};
@@ -57,6 +57,8 @@ use super::probe::Probe;
 pub enum Resource {
     /// A set of packages, installed in one transaction.
     Packages(Packages),
+    /// Byte-compilation that package transactions have put off.
+    ByteCompile(ByteCompile),
     /// A file's whole content, owner and mode.
     File(File),
     /// Lines that we own inside a file that others own.
@@ -225,6 +227,7 @@ impl Resource {
     pub fn question(&self) -> Question<'_> {
         match self {
             Self::Packages(kind) => Question::Host(kind.probes()),
+            Self::ByteCompile(kind) => Question::Host(kind.probes()),
             Self::File(kind) => Question::Host(kind.probes()),
             Self::Block(kind) => Question::Host(kind.probes()),
             Self::Options(kind) => Question::Host(kind.probes()),
@@ -247,6 +250,7 @@ impl Resource {
     pub fn diff(&self, answer: Answer<'_>) -> Diff {
         match self {
             Self::Packages(kind) => on_host!(kind, answer),
+            Self::ByteCompile(kind) => on_host!(kind, answer),
             Self::File(kind) => on_host!(kind, answer),
             Self::Block(kind) => on_host!(kind, answer),
             Self::Options(kind) => on_host!(kind, answer),
@@ -278,6 +282,7 @@ impl Resource {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Packages(_) => "packages",
+            Self::ByteCompile(_) => "byte_compile",
             Self::File(_) => "file",
             Self::Block(_) => "block",
             Self::Options(_) => "options",

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::Digest;
 
+use super::file::write;
 use super::{Diff, Op};
 use crate::model::edit::Edit;
 use crate::model::facts::Facts;
 use crate::model::ini;
 use crate::model::probe::Probe;
-use crate::model::quote::word;
 
 /// Options in an existing file with sections; everything else in it stays as it is, owner and mode too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,8 +45,8 @@ impl Options {
         if before == after {
             return Diff::in_sync(format!("{} has these options", self.path));
         }
-        // Written through, not replaced: the file keeps its owner, its mode and its links.
-        let script = format!("cat > {}", word(&self.path));
+        let seen = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(content));
+        let script = write(&self.path, after.len(), None, &seen);
         Diff::change(
             vec![Edit::file(
                 &self.path,

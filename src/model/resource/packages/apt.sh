@@ -4,7 +4,9 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 UCF_FORCE_CONFFOLD=1
 export APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1
 log=/run/provision/packages.log
 failure=/run/provision/packages.failure
-stamp=/var/lib/provision/stamps/apt-update
+folder=/var/lib/provision/packages
+stamp=$folder/apt-update
+worker=$$
 
 fail() {
     printf '%s\n' "$@" > "$failure"
@@ -34,53 +36,53 @@ wait_for_lock() {
     done
 }
 
-# --- Services stay down while packages are configured -------------------------------------------
+# --- What package scripts find instead of some commands ------------------------------------------
+#
+# dpkg looks commands up in `tools` first. Nothing of the host is changed for that, so there is
+# nothing to put back, however this ends.
 
-policy=/usr/sbin/policy-rc.d
-marker='# provision: holds services back while packages are installed'
+tools=$folder/bin
+queue=$folder/byte-compile
 
-release_services() {
-    if grep -qsF "$marker" "$policy" || [ ! -e "$policy" ]; then
-        rm -f "$policy"
-        [ ! -e "$policy.provision" ] || mv -f "$policy.provision" "$policy"
-    fi
+tool() {
+    cat > "$tools/$1.new"
+    chmod 0755 "$tools/$1.new"
+    mv -f "$tools/$1.new" "$tools/$1"
 }
 
-hold_services() {
-    [ ! -e "$policy" ] || mv -f "$policy" "$policy.provision"
-    printf '#!/bin/sh\n%s\nexit 101\n' "$marker" > "$policy.new"
-    chmod 0755 "$policy.new"
-    mv -f "$policy.new" "$policy"
-}
-
-# --- Python sources are compiled later, all together ---------------------------------------------
-
-# Maintainer scripts find `py3compile` by PATH, and apt decides on the PATH of dpkg: nothing on the
-# host is replaced, so nothing has to be restored. Not under /run, where Debian forbids programs.
-shims=/var/lib/provision/bin
-queue=/var/lib/provision/byte-compile
-search=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-
-defer_byte_compilation() {
-    mkdir -p "$shims" "$queue"
-    cat > "$shims/py3compile" <<END
+make_tools() {
+    rm -rf "$tools"
+    mkdir -p "$tools"
+    if [ "$hold" = yes ]; then
+        # Services stay down. The bus is no service of ours: without its reload, logind and polkit
+        # lose their names.
+        for starter in invoke-rc.d deb-systemd-invoke; do
+            tool "$starter" <<END
 #!/bin/sh
-# Notes what is to be compiled: one line a request, its words parted by the unit separator.
-{ printf '%s\037' "\$@"; echo; } >> $queue/requests
+case " \$* " in *' dbus '* | *' dbus.service '*) unset SYSTEMD_OFFLINE; PATH=$path; exec $starter "\$@" ;; esac
+echo "provision: held back: $starter \$*"
 END
-    chmod 0755 "$shims/py3compile"
-    search=$shims:$search
+        done
+    fi
+    if [ "$defer" = yes ]; then
+        # A call is put off as its arguments, each with a NUL behind it, and a line break.
+        tool py3compile <<END
+#!/bin/sh
+[ -x /usr/bin/py3compile ] || exit 0
+{ printf '%s\\0' "\$@"; echo; } >> $queue
+END
+    fi
 }
 
 # --- The transaction ------------------------------------------------------------------------------
 
-# Nothing needs to survive a power cut in the middle of a transaction that would be repeated anyway:
-# one sync at the end is as good as one for every file, and much faster.
+path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
 apt() {
-    apt-get -y -q --no-install-recommends -o "DPkg::Path=$search" \
+    apt-get -y -q --no-install-recommends \
+        -o "DPkg::Path=$tools:$path" \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
-        -o Dpkg::Options::=--force-unsafe-io \
-        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+        -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
         -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
         "$@" 9>&-
 }
@@ -96,14 +98,46 @@ fetch_lists() {
     # A dead repository among others must not stop what does not need it, so the failure waits.
     fetched=yes
     apt -o APT::Update::Error-Mode=any update || return
-    mkdir -p "${stamp%/*}"
     touch "$stamp"
+}
+
+# Files are unpacked without waiting for the disk. Should the power fail before they are on it, the
+# next transaction unpacks the same packages again.
+begin() {
+    boot=$(cat /proc/sys/kernel/random/boot_id)
+    for unsettled in "$folder"/unsettled.*; do
+        [ -e "$unsettled" ] && [ "$(cat "$unsettled")" != "$boot" ] || continue
+        lost=$(cd /var/lib/dpkg/info && find . -name '*.list' -newer "$unsettled" | sed 's|^\./||; s|\.list$||')
+        if [ -n "$lost" ]; then
+            echo 'unpacking again what had just been unpacked when the host went down'
+            # shellcheck disable=SC2086 # a list of names
+            apt --reinstall install $lost || return
+        fi
+        rm -f "$unsettled"
+    done
+    echo "$boot" > "$folder/unsettled.$worker"
+    sync "$folder/unsettled.$worker"
+}
+
+settle() {
+    sync -f /usr /var /etc
+    rm -f "$folder/unsettled.$worker"
+}
+
+# Idle processors byte-compile while dpkg, which uses only one, goes on.
+follow() {
+    while kill -0 "$worker" 2>/dev/null; do
+        if [ -s "$queue" ] && [ "$(dpkg-query -W -f '${db:Status-Status}' python3 2>/dev/null)" = installed ]; then
+            niceness=19 sh "$folder/byte_compile.sh"
+        fi
+        sleep 1
+    done > /dev/null 2>&1
 }
 
 repair() {
     [ -n "$(dpkg --audit)" ] || return 0
     echo 'finishing an interrupted package transaction'
-    dpkg --configure -a --force-confdef --force-confold
+    PATH=$tools:$path dpkg --configure -a --force-confdef --force-confold 9>&-
     apt --fix-broken install
 }
 
@@ -154,36 +188,26 @@ explain() {
 
 # --- In this order ----------------------------------------------------------------------------------
 
-restore() {
-    release_services
-}
-trap restore EXIT
-trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 wait_for_lock
-restore
-if [ "$hold" = yes ]; then
-    hold_services
-    # Units are enabled as files; the many `daemon-reload`s in between become one at the end.
-    export SYSTEMD_OFFLINE=1
-fi
-[ "$defer" != yes ] || defer_byte_compilation
+make_tools
+# systemd reads unit files once at the end, not after each of dozens of packages.
+[ "$hold" != yes ] || export SYSTEMD_OFFLINE=1
 repair
 fetched=no
 lists_are_fresh || fetch_lists || listless=yes
+begin || explain
+[ "$defer" != yes ] || follow 9>&- &
 install || {
     # A list that is too old names packages that the mirror has replaced since.
     [ "$fetched" = no ] &&
         grep -q -e 'Unable to locate' -e 'no installation candidate' -e '404 ' "$log" &&
         fetch_lists && install
 } || explain
-[ "$hold" != yes ] || release_services
 unset SYSTEMD_OFFLINE
-sync
+settle > /dev/null 2>&1 9>&- &
 systemctl daemon-reload 2>/dev/null
-# Its own trigger was held back too; without this, logind and polkit lose the bus.
-if [ "$hold" = yes ] && systemctl is-active --quiet dbus 2>/dev/null; then systemctl reload dbus; fi
 missing=$(lacks)
 [ -z "$missing" ] || fail "apt-get ended well, and yet these are not installed: $missing"

@@ -1,5 +1,13 @@
 //! Packages: one transaction for the whole set.
+//!
+//! The transaction runs apart from our connection (`detached.sh`), so that a cut cable never leaves
+//! packages half configured. While it runs, package scripts find some commands replaced (`apt.sh`):
+//! services stay down until they are configured, and byte-compilation can be put off and done at
+//! once ([`ByteCompile`]). Nothing on the host is changed for that, so nothing can be left behind.
 
+mod byte_compile;
+
+pub use byte_compile::ByteCompile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,10 +79,14 @@ impl Packages {
         let yes = |flag| if flag { "yes" } else { "no" };
         let worker = match self.manager {
             PackageManager::Apt => include_str!("apt.sh"),
-            PackageManager::Yum | PackageManager::Dnf => include_str!("apt.sh"),
+            PackageManager::Yum | PackageManager::Dnf => include_str!("yum.sh"),
+        };
+        let compiler = match self.defer_byte_compile {
+            true => byte_compile::files(),
+            false => String::new(),
         };
         format!(
-            "mkdir -p -m 0700 /run/provision\n\
+            "mkdir -p -m 0700 /run/provision && mkdir -p {FOLDER}\n{compiler}\
              cat > /run/provision/packages.sh <<'END-OF-WORKER'\n\
              packages={} hold={} defer={}\n{worker}END-OF-WORKER\n{}",
             word(&words(missing)),
@@ -84,3 +96,6 @@ impl Packages {
         )
     }
 }
+
+/// Where a host keeps what has to outlast a transaction or a reboot.
+const FOLDER: &str = "/var/lib/provision/packages";

@@ -1,0 +1,69 @@
+//! Byte-compilation that package transactions have put off.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::FOLDER;
+use crate::model::edit::Edit;
+use crate::model::facts::Facts;
+use crate::model::probe::Probe;
+use crate::model::resource::{Diff, Op};
+
+/// Python sources are byte-compiled, on all processors, where `packages` with `defer_byte_compile`
+/// has put it off: exactly the files that the package manager would have left. Nothing has to wait
+/// for it; programs only start slower before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ByteCompile {
+    /// How far it gives way to everything else on the host, 0 to 19 as `nice` has it.
+    #[serde(default = "ten")]
+    pub niceness: u8,
+}
+
+fn ten() -> u8 {
+    10
+}
+
+/// Counts the calls of py3compile that were put off, of which there is one a line.
+const QUESTION: &str = "\
+cd /var/lib/provision/packages 2>/dev/null || { echo 0; exit; }
+cat byte-compile byte-compile.taken 2>/dev/null | wc -l";
+
+impl ByteCompile {
+    pub(in super::super) fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Script(QUESTION.into())]
+    }
+
+    pub(in super::super) fn diff(&self, facts: &Facts) -> Diff {
+        let Some(answer) = facts.script(QUESTION) else {
+            return Diff::later("the host has not been asked");
+        };
+        let calls = answer.last_line();
+        if calls == "0" {
+            return Diff::in_sync("no byte-compilation is put off");
+        }
+        let edit = Edit::attribute(
+            "byte-compilation",
+            Some(format!("put off for {calls} packages")),
+            Some("done"),
+        );
+        let script = format!(
+            "{}niceness={} sh {FOLDER}/byte_compile.sh",
+            files(),
+            self.niceness
+        );
+        Diff::change(vec![edit], vec![Op::run(script)])
+    }
+}
+
+/// Writes the programs that do it.
+pub(super) fn files() -> String {
+    let file = |name: &str, text: &str| {
+        format!(
+            "cat > {FOLDER}/{name}.new <<'END-OF-FILE' && mv -f {FOLDER}/{name}.new {FOLDER}/{name} || exit\n{text}END-OF-FILE\n"
+        )
+    };
+    format!("mkdir -p {FOLDER} || exit\n")
+        + &file("byte_compile.py", include_str!("byte_compile.py"))
+        + &file("byte_compile.sh", include_str!("byte_compile.sh"))
+}
