@@ -131,7 +131,7 @@ impl From<Place> for PathFact {
 }
 
 impl Case {
-    fn facts(host: Host, resource: &Resource) -> Facts {
+    fn facts(host: Host, resource: Option<&Resource>) -> Facts {
         let mut facts = Facts {
             packages: host.packages,
             units: host.units,
@@ -142,8 +142,8 @@ impl Case {
                 .collect(),
             ..Facts::default()
         };
-        let asked = match resource.question() {
-            Question::Host(probes) => probes,
+        let asked = match resource.map(Resource::question) {
+            Some(Question::Host(probes)) => probes,
             _ => Vec::new(),
         };
         for probe in asked {
@@ -163,7 +163,7 @@ fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
         Some(case.ensure.kind()),
         "the case is in the wrong folder"
     );
-    let facts = Case::facts(case.host, &case.ensure);
+    let facts = Case::facts(case.host, Some(&case.ensure));
     let fact = case.service.map(|service| match service {
         Service::Unknown(why) => ServiceFact::Unknown(why),
         Service::Refused(why) => ServiceFact::Refused(why),
@@ -241,6 +241,38 @@ fn compare_op(op: &Op, wanted: &ExpectedOp) {
     }
 }
 
+/// What a host printed, and what is understood of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reading {
+    #[expect(dead_code, reason = "for the reader of the file")]
+    about: String,
+    output: String,
+    #[serde(default)]
+    host: Host,
+    /// Answers of scripts by their key.
+    #[serde(default)]
+    scripts: BTreeMap<String, ScriptFact>,
+    /// The error, when the output is not complete.
+    incomplete: Option<String>,
+}
+
+fn read(_path: &Path, text: String) -> datatest_stable::Result<()> {
+    let reading: Reading = toml::from_str(&text)?;
+    match (Facts::parse(&reading.output), reading.incomplete) {
+        (Ok(facts), None) => {
+            let wanted = Facts {
+                scripts: reading.scripts,
+                ..Case::facts(reading.host, None)
+            };
+            assert_eq!(facts, wanted);
+        }
+        (Err(why), Some(wanted)) => assert_eq!(why.to_string(), wanted),
+        (found, wanted) => panic!("{found:#?}, not {wanted:?}"),
+    }
+    Ok(())
+}
+
 /// A kind without cases is a kind nobody has looked at.
 fn every_kind_has_cases(path: &Path, source: String) -> datatest_stable::Result<()> {
     let kinds = source.lines().filter_map(|line| {
@@ -259,5 +291,6 @@ fn every_kind_has_cases(path: &Path, source: String) -> datatest_stable::Result<
 
 datatest_stable::harness! {
     { test = check, root = "tests/cases", pattern = r"\.toml$" },
+    { test = read, root = "tests/facts", pattern = r"\.toml$" },
     { test = every_kind_has_cases, root = "src/model/resource", pattern = r"^mod\.rs$" },
 }

@@ -65,11 +65,11 @@ END
         done
     fi
     if [ "$defer" = yes ]; then
-        # A call is put off as its arguments, each with a NUL behind it, and a line break.
+        # A call is put off as its time and arguments, each with a NUL behind it, and a line break.
         tool py3compile <<END
 #!/bin/sh
 [ -x /usr/bin/py3compile ] || exit 0
-{ printf '%s\\0' "\$@"; echo; } >> $queue
+{ printf '%s\\0' "\$(date +%s%N)" "\$@"; echo; } >> $queue
 END
     fi
 }

@@ -2,8 +2,8 @@
 
 Leaves exactly the files that the calls would have left: which files, for which versions and with
 which options is decided by the distribution's own py3compile; each is compiled by the same module
-in a process of the same interpreter. Argument: a file of calls, each argument with a NUL behind it,
-each call with a line break. Beside it, in a file with the ending `.done`, stands what is compiled
+in a process of the same interpreter. Argument: a file of calls, each with its time in nanoseconds
+and its arguments, each of these with a NUL behind it, and a line break. Beside it, in a file with the ending `.done`, stands what is compiled
 already, so that an attempt that was cut short is taken up again.
 """
 import os
@@ -68,14 +68,18 @@ def collect():
     def note(files, versions, force, optimize, e_patterns=None):
         for name, chosen in program["filter_files"](files, e_patterns, versions):
             for version in chosen:
-                wanted.setdefault((version, bool(optimize)), {})[name] = True
+                since = compiled_since(name, version, bool(optimize))
+                # A program had compiled it before the call was made, so the call passed it by. What
+                # was compiled later would have found the call's own result.
+                if force or since is None or since >= int(called):
+                    wanted.setdefault((version, bool(optimize)), {})[name] = True
 
     program["compile"] = note
     if not diverted_sources():
         program["dpf"].from_package = package_files
     failed = 0
-    for call in calls():
-        sys.argv = [PY3COMPILE, *call]
+    for called, *arguments in calls():
+        sys.argv = [PY3COMPILE, *arguments]
         try:
             program["main"]()
         except SystemExit as end:
@@ -90,17 +94,19 @@ def diverted_sources():
         return any(line.endswith(".py") for line in file.read().splitlines())
 
 
-def is_compiled(name, version, optimize):
-    """Whether the compiled file belongs to the source, judged as py3compile does."""
+def compiled_since(name, version, optimize):
+    """When the file was compiled, if that is still good as py3compile judges it."""
     folder, base = os.path.split(name)
     ending = ".opt-1.pyc" if optimize else ".pyc"
     compiled = f"{folder}/__pycache__/{base[:-3]}.cpython-{version[0]}{version[1]}{ending}"
     try:
         with open(compiled, "rb") as file:
-            head = file.read(12)
-        return struct.unpack("<LL", head[4:]) == (0, int(os.stat(name).st_mtime) & 0xFFFFFFFF)
+            head = struct.unpack("<4sLL", file.read(12))
+            if head[1:] == (0, int(os.stat(name).st_mtime) & 0xFFFFFFFF):
+                return os.fstat(file.fileno()).st_mtime_ns
     except (OSError, struct.error):
-        return False
+        pass
+    return None
 
 
 def compile_all(version, optimize, names):
@@ -111,7 +117,7 @@ def compile_all(version, optimize, names):
             done = set(file.read().split("\0"))
     except FileNotFoundError:
         done = set()
-    names = [n for n in names if not (n in done and is_compiled(n, version, optimize))]
+    names = [n for n in names if not (n in done and compiled_since(n, version, optimize))]
     with open(f"{label}.names", "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\0".join(names))
     environment = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
