@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
@@ -229,4 +229,110 @@ fn leaves_nothing_behind(host: &Host<'_>) {
         !said.contains("policy") && !said.contains("divert"),
         "{said}"
     );
+}
+
+/// What a failed transaction says at the end.
+fn failure(host: &Host<'_>, names: &str, before: &str) -> String {
+    let Diff::Change(change) = host.ask(&packages(names, false)) else {
+        panic!("nothing to do");
+    };
+    let Op::Run { script, .. } = &change.ops[0] else {
+        panic!("no script")
+    };
+    let output = host.sh(&format!("{before}\n{script}"), b"");
+    assert!(!output.status.success(), "{}", text(&output.stdout));
+    println!("--- {names}\n{}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+#[test]
+#[ignore = "needs root, mmdebstrap and a Debian mirror"]
+fn errors_say_what_is_wrong_and_what_to_do() {
+    let base = Base::new();
+    let host = base.host();
+    let said = failure(&host, "tree nova-novncproxie", "");
+    assert!(
+        said.contains("has a package `nova-novncproxie`; alike: nova-"),
+        "{said}"
+    );
+
+    let full = "mkdir -p /usr/share/perl5 && mount -t tmpfs -o size=16k tmpfs /usr/share/perl5";
+    let said = failure(&host, "liburi-perl", full);
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(said.contains("make room"), "{said}");
+
+    let dead =
+        "echo 'deb http://127.0.0.1:9/debian trixie main' > /etc/apt/sources.list; apt-get clean";
+    let said = failure(
+        &host,
+        "cowsay",
+        &format!("umount /var/cache/apt/archives; {dead}"),
+    );
+    assert!(said.contains("127.0.0.1"), "{said}");
+    assert!(said.contains("cannot be reached"), "{said}");
+}
+
+#[test]
+#[ignore = "needs root, mmdebstrap and a Debian mirror"]
+fn the_holder_of_the_lock_is_named() {
+    let base = Base::new();
+    let host = base.host();
+    let hold = r#"perl -e 'use Fcntl; open(F, ">", "/var/lib/dpkg/lock-frontend");
+        my $lock = pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0);
+        fcntl(F, F_SETLK, $lock) or die; open(G, ">", "/held"); sleep 3' &
+        until [ -e /held ] || ! kill -0 $!; do sleep 0.1; done"#;
+    let Diff::Change(change) = host.ask(&packages("tree", false)) else {
+        panic!("nothing to do");
+    };
+    let Op::Run { script, .. } = &change.ops[0] else {
+        panic!("no script")
+    };
+    let output = host.sh(&format!("{hold}\n{script}"), b"");
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(
+        said.contains("waiting for the package manager's lock: perl (process "),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "needs root, mmdebstrap and a Debian mirror"]
+fn a_transaction_that_was_killed_is_finished_by_the_next_run() {
+    let base = Base::new();
+    let host = base.host();
+    let wanted = packages("python3-docutils", true);
+    let Diff::Change(change) = host.ask(&wanted) else {
+        panic!("nothing to do");
+    };
+    let Op::Run { script, .. } = &change.ops[0] else {
+        panic!("no script")
+    };
+    // The end of the first process of the namespaces is the end of all of them.
+    let cut = "until grep -qs '^Unpacking python3-roman' \"$log\"; do :; done; exit 9; tail -n";
+    let output = host.sh(&script.replace("tail -n", cut), b"");
+    assert_ne!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(
+        matches!(host.ask(&wanted), Diff::Change(_)),
+        "it was too late to be cut"
+    );
+
+    // As after a power failure: what was unpacked last never reached the disk.
+    let lose = "set -e; cd /var/lib/provision/packages; ls unsettled.*; for f in unsettled.*; do touch -r $f /old; echo old > $f; touch -r /old $f; done
+        : > /usr/lib/python3/dist-packages/docutils/core.py";
+    let lost = host.sh(lose, b"");
+    assert!(lost.status.success(), "{}", text(&lost.stderr));
+    let output = host.apply(&wanted);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(
+        said.contains("had just been unpacked when the host went down"),
+        "{said}"
+    );
+    let damage = text(
+        &host
+            .sh("dpkg --verify | grep -v ' c '; dpkg --audit", b"")
+            .stdout,
+    );
+    assert_eq!(damage, "");
 }

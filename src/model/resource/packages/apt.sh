@@ -128,7 +128,7 @@ settle() {
 follow() {
     while kill -0 "$worker" 2>/dev/null; do
         if [ -s "$queue" ] && [ "$(dpkg-query -W -f '${db:Status-Status}' python3 2>/dev/null)" = installed ]; then
-            niceness=19 sh "$folder/byte_compile.sh"
+            following=yes niceness=19 sh "$folder/byte_compile.sh"
         fi
         sleep 1
     done > /dev/null 2>&1
@@ -165,14 +165,13 @@ nearest() {
 
 unreachable() {
     lines=$(grep -e '^[EW]: Failed to fetch' -e '^Err:' -e '^  Could not ' "$log" | sort -u | tail -n 6)
-    [ -z "$lines" ] || fail "$lines" 'a package repository cannot be reached: check network, name' \
-        'resolution and proxy of this host, or name another mirror'
+    [ -z "$lines" ] || fail "$lines" "a package repository cannot be reached: check network, name \
+resolution and proxy of this host, or name another mirror"
 }
 
 explain() {
-    full=$(grep -m1 -e 'No space left on device' -e "don't have enough free space" "$log") && fail \
-        "$full" "$(df -h /var /usr / 2>/dev/null | sort -u | grep -e '9[5-9]%' -e '100%')" \
-        'a disk is full: make room (apt-get clean) and run again'
+    full=$(grep -h -B 1 -m 1 -e 'No space left on device' -e "don't have enough free space" "$log") && fail \
+        "$full" "a disk is full: make room (apt-get clean may help) and run again"
     [ "${listless-}" != yes ] || unreachable
     unknown=$(sed -n -e 's/^E: Unable to locate package \(.*\)/\1/p' \
         -e "s/^E: Package '\(.*\)' has no installation candidate/\1/p" "$log" | sort -u)

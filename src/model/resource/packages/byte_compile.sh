@@ -8,16 +8,19 @@ queue=$folder/byte-compile
 mkdir -p "$folder"
 exec 8> "$folder/byte-compile.lock"
 if ! flock -n 8; then
-    # The one that follows a transaction runs at the lowest priority. What it has done is kept.
-    kill "$(cat "$folder/byte-compile.pid")" 2>/dev/null
-    flock -w 60 8 || { echo 'another byte-compilation does not end' >&2; exit 1; }
+    [ -z "${following-}" ] || exit 0
+    # What follows a transaction, at the lowest priority, makes room. What it has done is kept.
+    kill "$(cat "$folder/byte-compile.following")" 2>/dev/null
+    until flock -w 10 8; do echo 'waiting for byte-compilation that is already going on'; done
 fi
 while [ -s "$queue.taken" ] || [ -s "$queue" ]; do
     [ -s "$queue.taken" ] || mv -f "$queue" "$queue.taken"
     size=$(wc -c < "$queue.taken")
     nice -n "$niceness" python3 "$folder/byte_compile.py" "$queue.taken" 8>&- &
-    echo "$!" > "$folder/byte-compile.pid"
-    wait "$!" || exit 1
+    compiler=$!
+    [ -z "${following-}" ] || echo "$compiler" > "$folder/byte-compile.following"
+    wait "$compiler" || exit 1
+    rm -f "$folder/byte-compile.following"
     # A call that was being written when the file was moved came in late.
     [ "$(wc -c < "$queue.taken")" != "$size" ] || rm -f "$queue.taken"*
 done

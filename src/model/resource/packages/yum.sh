@@ -54,8 +54,8 @@ explain() {
         "$full" 'a disk is full: make room (yum clean all) and run again'
     lines=$(grep -e 'Could not retrieve mirrorlist' -e 'Cannot find a valid baseurl' -e 'Could.\?n.\?t resolve host' \
         -e 'Failed to download metadata' -e 'Cannot prepare internal mirrorlist' -e 'Cannot download' -e '^Errors during downloading' "$log" | sort -u | tail -n 6)
-    [ -z "$lines" ] || fail "$lines" 'a package repository cannot be reached: check network, name' \
-        'resolution and proxy of this host, or name another mirror'
+    [ -z "$lines" ] || fail "$lines" "a package repository cannot be reached: check network, name \
+resolution and proxy of this host, or name another mirror"
     unknown=$(sed -n -e 's/^No package \(.*\) available\.\?$/\1/p' -e 's/^No match for argument: *\(.*\)/\1/p' "$log" | sort -u)
     [ -z "$unknown" ] || fail "$(for name in $unknown; do
         echo "no repository of this host has a package \`$name\`; alike: $(nearest "$name")"
