@@ -2,6 +2,7 @@
 //!
 //! `tests/cases/<kind>/*.toml` each hold `ensure` (as a playbook spells it), what the host or the
 //! service answered, and what is expected. See [`Case`].
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,9 @@
 //! The database kind against a real MariaDB server of our own: no network, a temporary directory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::io::Write;
 use std::path::Path;

@@ -427,18 +427,4 @@ mod tests {
         let error = Facts::parse("path 644 root root 1.0 3 regular file|/etc/hosts\n").unwrap_err();
         assert!(error.to_string().contains("/etc/hosts"));
     }
-
-    #[test]
-    fn units_are_named_as_they_were_asked_for() {
-        let facts = Facts::parse(
-            "clock 1000.5 100.25\nasked chronyd.service\nasked gone.service\n\
-             unit Id=chrony.service\nunit LoadState=loaded\nunit ActiveState=active\n\
-             unit InactiveExitTimestampMonotonic=50000000\nunit \n\
-             unit Id=gone.service\nunit LoadState=not-found\nunit ActiveState=inactive\nend\n",
-        )
-        .unwrap();
-        assert!(facts.units["chronyd.service"].is_running());
-        assert!((facts.units["chronyd.service"].started - 950.25).abs() < 1e-6);
-        assert!(!facts.units["gone.service"].exists());
-    }
 }

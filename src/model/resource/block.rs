@@ -131,9 +131,10 @@ impl Block {
         }
         let Self { comment, name, .. } = self;
         let content = self.content.trim_end_matches('\n');
-        *out += &format!(
+        let block = format!(
             "{comment} provision: begin {name}\n{content}\n{comment} provision: end {name}\n"
         );
+        out.push_str(&block);
     }
 
     fn broken(&self, name: &str) -> String {

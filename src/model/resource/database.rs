@@ -70,37 +70,38 @@ impl Database {
         let user = string(&self.user);
         let hash = string(&native_hash(&self.password));
         let names: Vec<_> = self.names.iter().map(|name| string(name)).collect();
-        let mut sql = format!(
+        let mut sql = vec![format!(
             "{SESSION}SELECT CONCAT('database ', schema_name, ' ', default_character_set_name) \
              FROM information_schema.schemata WHERE schema_name IN ({names});\n\
              SELECT CONCAT('user ', Host) FROM mysql.user WHERE User = {user};\n\
              SELECT CONCAT('password ', Host) FROM mysql.user WHERE User = {user} \
              AND {hash} IN (Password, authentication_string);\n",
             names = names.join(", ")
-        );
+        )];
         // An unknown user is an error of SHOW GRANTS, so its statement is made up on the server.
         for host in &self.hosts {
             let account = format!("{user}@{}", string(host));
-            sql += &format!(
+            sql.push(format!(
                 "SET @ask = IF((SELECT COUNT(*) FROM mysql.user WHERE User = {user} AND Host = {host}), \
                  {show}, 'DO 0');\n\
                  SELECT CONCAT('grants ', {host});\nPREPARE ask FROM @ask;\nEXECUTE ask;\n",
                 host = string(host),
                 show = string(&format!("SHOW GRANTS FOR {account}")),
-            );
+            ));
         }
         // SHOW GRANTS prints password hashes too; they stay on the host.
         format!(
             "{}rows=$(sql <<'END-OF-SQL'\n{sql}END-OF-SQL\n) || {{ status=$?; printf '%s\\n' \"$rows\"; exit \"$status\"; }}\n\
              printf '%s\\n' \"$rows\" | sed -n -e 's/^GRANT ALL PRIVILEGES ON \\(.*\\)\\.\\* TO .*/on \\1/' -e '/^GRANT/!p'\n",
-            include_str!("database.sh")
+            include_str!("database.sh"),
+            sql = sql.concat(),
         )
     }
 
     fn compare(&self, output: &str) -> Diff {
         let known = Known::read(output);
         let mut edits = Vec::new();
-        let mut sql = String::from(SESSION);
+        let mut sql = vec![SESSION.to_owned()];
         let user = &self.user;
         for name in self
             .names
@@ -113,11 +114,11 @@ impl Database {
                 None::<&str>,
                 Some(after),
             ));
-            sql += &format!(
+            sql.push(format!(
                 "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {};\n",
                 identifier(name),
                 identifier(&self.character_set)
-            );
+            ));
         }
         for host in &self.hosts {
             let account = format!("{}@{}", string(user), string(host));
@@ -133,38 +134,38 @@ impl Database {
                     Edit::attribute(format!("user {user}@{host}"), None::<&str>, Some("new"))
                 });
                 // The one form that every MariaDB since 5.5 takes for both a new and a known user.
-                sql += &format!(
+                sql.push(format!(
                     "GRANT USAGE ON *.* TO {account} IDENTIFIED BY PASSWORD {};\n",
                     string(&native_hash(&self.password))
-                );
+                ));
             }
             for name in self.names.iter().filter(|name| !known.grants(host, name)) {
                 let what = format!("{user}@{host} on {name}");
                 edits.push(Edit::attribute(what, None::<&str>, Some("all privileges")));
-                sql += &format!(
+                sql.push(format!(
                     "GRANT ALL PRIVILEGES ON {}.* TO {account};\n",
                     identifier(&pattern(name))
-                );
+                ));
             }
         }
         if edits.is_empty() {
             return Diff::in_sync(self.reason(&known));
         }
         let script = format!("{}sql\n", include_str!("database.sh"));
-        let stdin = sql.into_bytes();
+        let stdin = sql.concat().into_bytes();
         Diff::change(edits, vec![Op::Run { script, stdin }])
     }
 
     fn reason(&self, known: &Known) -> String {
         let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
-        let mut reason = format!("user `{}` owns {}", self.user, names.join(", "));
+        let mut reason = vec![format!("user `{}` owns {}", self.user, names.join(", "))];
         for name in &self.names {
             let set = known.databases.get(name).map_or("", String::as_str);
             if same_set(set) != same_set(&self.character_set) {
-                reason += &format!("; `{name}` keeps its character set {set}");
+                reason.push(format!("`{name}` keeps its character set {set}"));
             }
         }
-        reason
+        reason.join("; ")
     }
 }
 

@@ -141,7 +141,7 @@ impl Unit {
                 }
             }
         }
-        work.names.extend(self.reload.then(|| name.to_owned()));
+        work.stamps.extend(self.reload.then(|| reload_stamp(name)));
     }
 
     /// Why a unit that has to run must be started, restarted or reloaded: its state now, and what
@@ -235,26 +235,25 @@ struct Work {
     /// Whether some of `start` run already.
     restart: bool,
     reload: Vec<String>,
-    /// Names that reload stamps are kept for.
-    names: Vec<String>,
+    /// Reload stamps of the units.
+    stamps: Vec<String>,
 }
 
 impl Work {
     /// One call of systemctl for each verb; starts are waited for, so that a failure is seen here.
     fn script(&self, conditional: bool) -> String {
+        let call = |verb: &str, units: &[String]| match units {
+            [] => String::new(),
+            units => format!("systemctl {verb} {} || exit\n", words(units)),
+        };
         let mut script = String::new();
         if self.daemon_reload {
             script += "systemctl daemon-reload || exit\n";
         }
-        let mut call = |verb: &str, units: &[String]| {
-            if !units.is_empty() {
-                script += &format!("systemctl {verb} {} || exit\n", words(units));
-            }
-        };
-        call("--quiet unmask", &self.unmask);
-        call("--quiet enable", &self.enable);
-        call("--quiet disable", &self.disable);
-        call("stop", &self.stop);
+        script += &call("--quiet unmask", &self.unmask);
+        script += &call("--quiet enable", &self.enable);
+        script += &call("--quiet disable", &self.disable);
+        script += &call("stop", &self.stop);
         if self.start.is_empty() && self.reload.is_empty() {
             return script;
         }
@@ -264,27 +263,43 @@ impl Work {
         } else {
             "conditional=no\n"
         };
-        if !self.names.is_empty() {
-            // Before the units read their files: a change in between is seen by the next run.
-            let stamps = words(self.names.iter().map(|name| reload_stamp(name)));
-            script += &format!("mkdir -p /run/provision/reloaded && touch -- {stamps} || exit\n");
+        script + &self.stamp() + &self.start() + &self.reload()
+    }
+
+    /// Before the units read their files: a change in between is seen by the next run.
+    fn stamp(&self) -> String {
+        match self.stamps.is_empty() {
+            true => String::new(),
+            false => format!(
+                "mkdir -p /run/provision/reloaded && touch -- {} || exit\n",
+                words(&self.stamps)
+            ),
         }
-        if !self.start.is_empty() {
-            let units = words(&self.start);
-            // A unit that failed too often is not started again before its counter is cleared.
-            script += &format!("systemctl reset-failed {units} 2>/dev/null\n");
-            // A unit that is on its way up is not sent back by `start`.
-            let verb = if self.restart { "restart" } else { "start" };
-            script += &format!("systemctl {verb} {units}\nstarted=$?\nreport {units} || exit 1\n");
-            script += "[ \"$started\" = 0 ] || exit \"$started\"\n";
+    }
+
+    fn start(&self) -> String {
+        if self.start.is_empty() {
+            return String::new();
         }
-        if !self.reload.is_empty() {
-            let units = words(&self.reload);
-            let stamps = words(self.names.iter().map(|name| reload_stamp(name)));
-            script += &format!(
-                "systemctl reload-or-restart {units} || {{ rm -f -- {stamps}; report {units}; exit 1; }}\n"
-            );
+        // A unit that is on its way up is not sent back by `start`; one that failed too often is not
+        // started again before its counter is cleared.
+        format!(
+            "systemctl reset-failed {units} 2>/dev/null\n\
+             systemctl {verb} {units}\nstarted=$?\nreport {units} || exit 1\n\
+             [ \"$started\" = 0 ] || exit \"$started\"\n",
+            verb = if self.restart { "restart" } else { "start" },
+            units = words(&self.start),
+        )
+    }
+
+    fn reload(&self) -> String {
+        if self.reload.is_empty() {
+            return String::new();
         }
-        script
+        format!(
+            "systemctl reload-or-restart {units} || {{ rm -f -- {stamps}; report {units}; exit 1; }}\n",
+            units = words(&self.reload),
+            stamps = words(&self.stamps),
+        )
     }
 }
