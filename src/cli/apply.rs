@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::args::ApplyArgs;
 use super::exit::Exit;
 use super::run::{Ending, Ready, Run};
@@ -26,12 +24,11 @@ pub(crate) async fn apply(args: ApplyArgs) -> ExitCode {
 }
 
 async fn work(run: &Run, args: &ApplyArgs, ending: &mut Ending) -> Result<Exit, Exit> {
-    let image = image::ready(run).await?;
     let Ready {
         engine,
         mut expanded,
         worst,
-    } = run.reach(json!({ "image": image })).await?;
+    } = run.reach(image::ready(run)).await?;
     let whole = Selection::from(&args.select) == Selection::default();
     expanded.plan = plan::select(run, expanded.plan, &args.select)?;
     if args.list_steps {

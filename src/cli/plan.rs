@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::args::{PlanArgs, SelectArgs};
 use super::exit::Exit;
 use super::run::{Ending, Ready, Run};
@@ -38,12 +36,11 @@ pub(crate) async fn plan(args: PlanArgs) -> ExitCode {
 }
 
 async fn work(run: &Run, args: &PlanArgs, ending: &mut Ending) -> Result<Exit, Exit> {
-    let image = image::planned(run);
     let Ready {
         engine,
         expanded,
         worst,
-    } = run.reach(json!({ "image": image })).await?;
+    } = run.reach(image::planned(run)).await?;
     let plan = select(run, expanded.plan, &args.select)?;
     let verdicts = engine::survey(&engine, &plan).await;
     ending.totals = count(&plan, &verdicts);

@@ -194,26 +194,22 @@ impl Run {
         });
     }
 
-    /// Makes the lab if there is one, connects to every host, and turns playbooks into steps.
+    /// Makes the lab if there is one, connects to every host, and turns playbooks into steps. `image` is
+    /// what templates see of the image; it is waited for at the same time.
     ///
     /// # Errors
     /// Said already; what remains is the exit code.
-    pub(crate) async fn reach(&self, extra: Value) -> Result<Ready, Exit> {
+    pub(crate) async fn reach(
+        &self,
+        image: impl Future<Output = Result<Value, Exit>>,
+    ) -> Result<Ready, Exit> {
         let platform = match &self.cloud.platform {
             PlatformChoice::Named(name) => Some(name.clone()),
             PlatformChoice::Auto => None,
         };
         let distro = platform.as_deref().and_then(|name| name.split('-').next());
-        let lab = reach::lab_up(&self.cloud, distro.unwrap_or("debian13"), &self.bus).await;
-        let lab = lab.map_err(|problem| self.problem(Exit::Unreachable, problem))?;
-        let reached = reach::connect(
-            &self.cloud,
-            lab.as_ref(),
-            &self.state,
-            self.accept_new,
-            &self.bus,
-        )
-        .await;
+        let (reached, image) = tokio::join!(self.meet(distro.unwrap_or("debian13")), image);
+        let (reached, image) = (reached?, image?);
         if reached.sessions.is_empty() {
             return Err(Exit::Unreachable);
         }
@@ -232,7 +228,7 @@ impl Run {
             playbooks: &self.library.playbooks,
             collections: &self.library.apis.collection,
             templates: &self.library.templates,
-            extra,
+            extra: json!({ "image": image }),
         });
         let expanded = expanded.map_err(|error| {
             self.problem(Exit::Fault, Problem::error("playbook", error.to_string()))
@@ -270,6 +266,14 @@ impl Run {
             expanded,
             worst: reached.worst,
         })
+    }
+
+    /// Makes the lab if there is one, and connects to every host.
+    async fn meet(&self, distro: &str) -> Result<reach::Reached, Exit> {
+        let lab = reach::lab_up(&self.cloud, distro, &self.bus).await;
+        let lab = lab.map_err(|problem| self.problem(Exit::Unreachable, problem))?;
+        let (lab, accept_new) = (lab.as_ref(), self.accept_new);
+        Ok(reach::connect(&self.cloud, lab, &self.state, accept_new, &self.bus).await)
     }
 
     fn administrator(&self) -> Administrator {

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::args::{CloudArgs, VerifyArgs};
 use super::exit::Exit;
 use super::image;
@@ -22,7 +20,7 @@ pub(crate) async fn preflight(args: CloudArgs) -> ExitCode {
         Ok(run) => run,
         Err(exit) => return exit.into(),
     };
-    let exit = match run.reach(json!({ "image": image::planned(&run) })).await {
+    let exit = match run.reach(image::planned(&run)).await {
         Ok(ready) => ready.worst,
         Err(exit) => exit,
     };
@@ -35,7 +33,7 @@ pub(crate) async fn status(args: CloudArgs) -> ExitCode {
         Ok(run) => run,
         Err(exit) => return exit.into(),
     };
-    let exit = match run.reach(json!({ "image": image::planned(&run) })).await {
+    let exit = match run.reach(image::planned(&run)).await {
         Ok(Ready {
             engine,
             mut expanded,
@@ -59,7 +57,7 @@ pub(crate) async fn verify(args: VerifyArgs) -> ExitCode {
         Ok(run) => run,
         Err(exit) => return exit.into(),
     };
-    let exit = match run.reach(json!({ "image": image::planned(&run) })).await {
+    let exit = match run.reach(image::planned(&run)).await {
         Ok(Ready {
             engine,
             mut expanded,
