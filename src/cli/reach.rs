@@ -139,6 +139,10 @@ pub(crate) async fn connect(
                 reached.facts.insert(name, facts);
             }
             Err(mut problem) => {
+                // Every display says the host before the message.
+                if let Some(rest) = problem.message.strip_prefix(&format!("{name}: ")) {
+                    problem.message = rest.to_owned();
+                }
                 problem.host = Some(name.clone());
                 bus.send(Event::HostFailed {
                     host: name,

@@ -26,9 +26,15 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(step: &Step, code: &str, message: impl Into<String>) -> Self {
+        // What a playbook calls the step, without its item and host.
+        let id = step.id().as_str().split(['[', '@']).next();
+        let alone = id.filter(|id| !id.contains(' ')).map(|id| {
+            format!("`--only {id} -vv` runs this step alone and shows all that the host says")
+        });
         let problem = Problem {
             host: Some(step.host().to_owned()),
             step: Some(step.id().clone()),
+            help: alone,
             ..Problem::error(code, message)
         };
         Self {

@@ -12,7 +12,7 @@ use provision::cli::exit::Exit;
 
 use crate::cloud::{Cloud, state, workplace};
 use crate::harness::{Case, Group};
-use crate::program::{Ended, eventually};
+use crate::program::{Ended, Running, eventually};
 
 const LAB: &str = "t-fault";
 const THIRD: u8 = 12;
@@ -124,8 +124,8 @@ fn existing(
     let text = format!(
         "[cloud]\nname = \"{name}\"\nplatform = \"debian13-epoxy\"\n\
          [ssh]\nuser = \"root\"\nagent = false\nuse_ssh_config = false\nidentity = [\"{}\"]\nconnect_timeout = \"4s\"\n{ssh}\n\
-         [hosts.controller]\naddress = \"10.94.12.100\"\nroles = [\"controller\", \"network\"]\n\
-         [hosts.compute1]\naddress = \"{compute_address}\"\nroles = [\"compute\"]\n{compute}\n\
+         [hosts.controller]\naddress = \"10.94.12.100\"\nroles = [\"controller\", \"network\"]\ntunnel_address = \"10.94.13.10\"\n\
+         [hosts.compute1]\naddress = \"{compute_address}\"\nroles = [\"compute\"]\ntunnel_address = \"10.94.13.11\"\n{compute}\n\
          [networks.management]\ncidr = \"10.94.12.0/24\"\n\
          [networks.provider]\nnic = \"eth1\"\ncidr = \"10.94.13.0/24\"\ngateway = \"10.94.13.1\"\n\
          floating = \"10.94.13.100-10.94.13.199\"\n",
@@ -418,9 +418,8 @@ fn lock_held(lab: &Cloud) {
     first.until_it_says("nodding off", Duration::from_secs(30));
     let second = apply(lab, &mark("lock")).expect(Exit::Locked.code());
     tells(&second, &[LAB, &format!("process {}", first.id())]);
-    first.signal(Signal::SIGINT);
-    first.signal(Signal::SIGINT);
-    first.wait(Duration::from_secs(30));
+    stop_at_once(first);
+    nobody_sleeps(lab, 302);
 }
 
 fn stale_lock(lab: &Cloud) {
@@ -436,7 +435,7 @@ fn stale_lock(lab: &Cloud) {
     first.signal(Signal::SIGKILL);
     first.wait(Duration::from_secs(10));
     apply(lab, &mark("stale")).expect(0);
-    nobody_sleeps(lab, 303);
+    lab.ask("compute1", "pkill -fx 'sleep 303' || true");
 }
 
 fn two_ctrl_c(lab: &Cloud) {
