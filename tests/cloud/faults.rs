@@ -406,32 +406,32 @@ fn cut_connection(lab: &Cloud) {
     );
 }
 
+/// A run whose only step sleeps on compute1.
+fn start_sleeping(lab: &Cloud, seconds: u32) -> Running {
+    let steps = library(&sleeping(seconds, 120));
+    let steps = steps.to_str().unwrap();
+    let mut run = lab.start(&["-vv", "--format", "lines", "--library", steps]);
+    run.until_it_says("nodding off", Duration::from_secs(30));
+    run
+}
+
+/// Presses Ctrl-C, and again when the first was heard: signals that wait together count as one.
+fn stop_at_once(mut run: Running) -> Ended {
+    run.signal(Signal::SIGINT);
+    run.until_it_says("Ctrl-C again", Duration::from_secs(40));
+    run.signal(Signal::SIGINT);
+    run.wait(Duration::from_secs(15))
+}
+
 fn lock_held(lab: &Cloud) {
-    let steps = library(&sleeping(302, 120));
-    let mut first = lab.start(&[
-        "-vv",
-        "--format",
-        "lines",
-        "--library",
-        steps.to_str().unwrap(),
-    ]);
-    first.until_it_says("nodding off", Duration::from_secs(30));
+    let first = start_sleeping(lab, 302);
     let second = apply(lab, &mark("lock")).expect(Exit::Locked.code());
     tells(&second, &[LAB, &format!("process {}", first.id())]);
     stop_at_once(first);
-    nobody_sleeps(lab, 302);
 }
 
 fn stale_lock(lab: &Cloud) {
-    let steps = library(&sleeping(303, 120));
-    let mut first = lab.start(&[
-        "-vv",
-        "--format",
-        "lines",
-        "--library",
-        steps.to_str().unwrap(),
-    ]);
-    first.until_it_says("nodding off", Duration::from_secs(30));
+    let first = start_sleeping(lab, 303);
     first.signal(Signal::SIGKILL);
     first.wait(Duration::from_secs(10));
     apply(lab, &mark("stale")).expect(0);
@@ -439,32 +439,10 @@ fn stale_lock(lab: &Cloud) {
 }
 
 fn two_ctrl_c(lab: &Cloud) {
-    let steps = library(&sleeping(304, 120));
-    let mut run = lab.start(&[
-        "-vv",
-        "--format",
-        "lines",
-        "--library",
-        steps.to_str().unwrap(),
-    ]);
-    run.until_it_says("nodding off", Duration::from_secs(30));
-    run.signal(Signal::SIGINT);
-    run.until_it_says("again", Duration::from_secs(5));
-    run.signal(Signal::SIGINT);
-    let ended = run
-        .wait(Duration::from_secs(15))
-        .expect(Exit::Stopped.code());
-    tells_way_on(&ended);
+    let ended = stop_at_once(start_sleeping(lab, 304)).expect(Exit::Stopped.code());
+    let on = "provision --answer-file";
+    assert!(ended.err.contains(on), "no way on: {}", ended.story());
     nobody_sleeps(lab, 304);
-}
-
-#[track_caller]
-fn tells_way_on(ended: &Ended) {
-    assert!(
-        ended.err.contains("provision --answer-file"),
-        "{}",
-        ended.story()
-    );
 }
 
 fn new_key(name: &str) -> PathBuf {
