@@ -146,7 +146,7 @@ impl Templates {
 
 /// The path in a string that is nothing but `{{path}}`.
 fn lone_path(text: &str) -> Option<&str> {
-    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?.trim();
     let simple = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     (!inner.is_empty() && inner.chars().all(simple)).then_some(inner)
 }
@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn a_lone_path_keeps_its_type_and_lists_are_joined() {
         let context = json!({"names": ["a", "b"], "port": 5000});
-        let value = json!({"names": ["{{names}}", "c"], "port": "{{port}}", "text": ":{{port}}"});
+        let value = json!({"names": ["{{names}}", "c"], "port": "{{port}}", "text": ":{{port}}", "line": "{{port}}\n"});
         assert_eq!(
             templates().all(&value, &context).unwrap(),
-            json!({"names": ["a", "b", "c"], "port": 5000, "text": ":5000"})
+            json!({"names": ["a", "b", "c"], "port": 5000, "text": ":5000", "line": "5000\n"})
         );
     }
 
