@@ -38,6 +38,18 @@ const PACKAGES: &[&str] = &[
     "udev",
 ];
 
+/// What runs a program so that its mounts are its own, and so that none of its processes outlives this one: a
+/// later build must never meet the remains of an earlier one at work.
+const ALONE: &[&str] = &[
+    "--pdeathsig=KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+];
+
 /// What makes a file system into one of many hosts: nothing in it may be shared by accident.
 /// It gets the new root directory as its first argument.
 const FINISH: &str = r#"set -eu
@@ -101,7 +113,9 @@ async fn build(
 ) -> Result<(), LabError> {
     let what = || format!("make the base file system of {}", distro.name());
     let help = "see whether `apt-get update` works on this machine, and run the command again";
-    Program::new("mmdebstrap")
+    Program::new("setpriv")
+        .args(ALONE)
+        .arg("mmdebstrap")
         .args(["--mode=root", "--variant=minbase", "--format=directory"])
         .arg(format!("--include={}", PACKAGES.join(",")))
         .arg(distro.codename())

@@ -56,7 +56,7 @@ fn arguments(spec: &LabSpec, host: &LabHost, root: &Path, devices: &[String]) ->
         "--keep-unit".to_owned(),
         "--boot".to_owned(),
         format!("--directory={}", root.display()),
-        format!("--machine={}-{}", spec.name, host.name),
+        format!("--machine={}", machine(&spec.name, &host.name)),
         format!("--hostname={}", host.name),
         format!("--network-namespace-path={}", namespace.display()),
         "--resolv-conf=off".to_owned(),
@@ -68,6 +68,11 @@ fn arguments(spec: &LabSpec, host: &LabHost, root: &Path, devices: &[String]) ->
     ];
     arguments.extend(devices.iter().map(|device| format!("--bind={device}")));
     arguments
+}
+
+/// The container's name on this machine.
+fn machine(lab: &str, host: &str) -> String {
+    format!("{lab}-{host}")
 }
 
 fn environment(distro: Distro) -> Vec<(&'static str, &'static str)> {
@@ -122,6 +127,9 @@ pub(crate) async fn end(lab: &str, host: &str, directory: &HostDir) -> Result<()
     until(Duration::from_secs(5), gone).await;
     end_processes(lab, host, directory).await?;
     group.remove();
+    // The outer process leaves it where it cannot be sure that it is its own.
+    let propagated = Path::new("/run/systemd/nspawn/propagate").join(machine(lab, host));
+    let _ = std::fs::remove_dir(propagated);
     for file in [&directory.supervisor, &directory.nspawn] {
         let _ = std::fs::remove_file(file);
     }

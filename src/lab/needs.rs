@@ -125,7 +125,11 @@ async fn install(packages: &[&str]) -> Result<String, super::program::ProgramErr
     let install = apt_get()
         .args(["install", "--yes", "--no-install-recommends"])
         .args(packages);
-    install.deadline(Duration::from_secs(900)).run().await
+    install
+        .uninterrupted()
+        .deadline(Duration::from_secs(900))
+        .run()
+        .await
 }
 
 /// `apt-get` that asks nothing and waits for another one to end.

@@ -24,6 +24,7 @@ pub(crate) struct Program {
     input: Option<String>,
     directory: Option<PathBuf>,
     deadline: Duration,
+    uninterrupted: bool,
 }
 
 /// Why a program did not do its work.
@@ -72,6 +73,7 @@ impl Program {
             env: Vec::new(),
             input: None,
             directory: None,
+            uninterrupted: false,
             deadline: Duration::from_secs(60),
         }
     }
@@ -101,6 +103,12 @@ impl Program {
     /// The directory it works in; this process's unless told.
     pub(crate) fn directory(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Lets it go on when nobody waits for it any more: half of its work would be worse than none or all.
+    pub(crate) fn uninterrupted(mut self) -> Self {
+        self.uninterrupted = true;
         self
     }
 
@@ -199,7 +207,7 @@ impl Program {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .kill_on_drop(!self.uninterrupted);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
@@ -261,7 +269,8 @@ fn keep(tail: &mut Vec<String>, line: &str) {
     tail.push(line.to_owned());
 }
 
-fn outcome(status: ExitStatus) -> String {
+/// How a program ended, in words.
+pub(crate) fn outcome(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit status {code}"),

@@ -6,13 +6,14 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cgroup::Group;
 use super::error::LabError;
 use super::places::{HostDir, LabDir, Places};
 use super::process::{Process, living};
+use super::program::outcome;
 use super::record::Record;
 use super::spec::{LabHost, LabSpec};
 use super::{container, host, net};
@@ -123,9 +124,9 @@ impl Supervisor {
         let mut short = 0;
         loop {
             let started = Instant::now();
-            let code = self.boot().await?;
-            if code != Some(REBOOT) {
-                self.log(&format!("the container ended with {code:?}"));
+            let status = self.boot().await?;
+            if status.code() != Some(REBOOT) {
+                self.log(&format!("the container {}", outcome(status)));
                 return Ok(());
             }
             self.log("the host restarts");
@@ -141,8 +142,8 @@ impl Supervisor {
         }
     }
 
-    /// One boot, from cables to the end of the container. Gives its exit code.
-    async fn boot(&self) -> Result<Option<i32>, LabError> {
+    /// One boot, from cables to the end of the container.
+    async fn boot(&self) -> Result<ExitStatus, LabError> {
         let Self {
             spec,
             host,
@@ -173,8 +174,7 @@ impl Supervisor {
             outer.write(&directory.nspawn)?;
             self.log(&format!("started the container as process {}", outer.pid));
         }
-        let status = child.wait().await.map_err(start)?;
-        Ok(status.code())
+        child.wait().await.map_err(start)
     }
 
     async fn outlive(&self, outer: Process) {

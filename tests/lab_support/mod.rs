@@ -131,7 +131,7 @@ impl TestLab {
             "nft list tables",
             "cat /proc/self/mountinfo",
             "find /sys/fs/cgroup -maxdepth 3 -name provision.labs -prune -exec ls {} +",
-            "find /run/provision",
+            "find /run/provision /run/systemd/nspawn",
         ] {
             let output = Command::new("sh").args(["-c", command]).output().unwrap();
             let lines = text(&output.stdout);
@@ -166,9 +166,9 @@ impl Drop for TestLab {
     }
 }
 
-/// Waits for something that another process does; fails after half a minute.
+/// Waits for something that another process does; fails after a while that is long even on a busy machine.
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         if let Some(answer) = ask() {
             return answer;
