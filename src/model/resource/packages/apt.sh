@@ -1,4 +1,5 @@
-# Installs `packages` with apt in one transaction. Set before: packages; hold and defer (yes or no).
+# Installs `packages` with apt in one transaction. Set before: packages; hold (yes or
+# no: services stay down); defer (the name of what byte-compilation is put off to, or empty).
 set -u
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 UCF_FORCE_CONFFOLD=1
 export APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1
@@ -42,7 +43,7 @@ wait_for_lock() {
 # nothing to put back, however this ends.
 
 tools=$folder/bin
-queue=$folder/byte-compile
+queue=$folder/byte-compile/$defer
 
 tool() {
     cat > "$tools/$1.new"
@@ -64,7 +65,8 @@ echo "provision: held back: $starter \$*"
 END
         done
     fi
-    if [ "$defer" = yes ]; then
+    if [ -n "$defer" ]; then
+        mkdir -p "${queue%/*}"
         # A call is put off as its time and arguments, each with a NUL behind it, and a line break.
         tool py3compile <<END
 #!/bin/sh
@@ -128,7 +130,7 @@ settle() {
 follow() {
     while kill -0 "$worker" 2>/dev/null; do
         if [ -s "$queue" ] && [ "$(dpkg-query -W -f '${db:Status-Status}' python3 2>/dev/null)" = installed ]; then
-            following=yes niceness=19 sh "$folder/byte_compile.sh"
+            following=yes niceness=19 queue=$queue sh "$folder/byte_compile.sh"
         fi
         sleep 1
     done > /dev/null 2>&1
@@ -198,7 +200,7 @@ repair
 fetched=no
 lists_are_fresh || fetch_lists || listless=yes
 begin || explain
-[ "$defer" != yes ] || follow 9>&- &
+[ -z "$defer" ] || follow 9>&- &
 install || {
     # A list that is too old names packages that the mirror has replaced since.
     [ "$fetched" = no ] &&

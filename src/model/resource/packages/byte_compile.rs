@@ -7,6 +7,7 @@ use super::FOLDER;
 use crate::model::edit::Edit;
 use crate::model::facts::Facts;
 use crate::model::probe::Probe;
+use crate::model::quote::word;
 use crate::model::resource::{Diff, Op};
 
 /// Python sources are byte-compiled, on all processors, where `packages` with `defer_byte_compile`
@@ -15,6 +16,8 @@ use crate::model::resource::{Diff, Op};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ByteCompile {
+    /// What `defer_byte_compile` of the package transaction says.
+    pub queue: String,
     /// How far it gives way to everything else on the host, 0 to 19 as `nice` has it.
     #[serde(default = "ten")]
     pub niceness: u8,
@@ -24,18 +27,23 @@ fn ten() -> u8 {
     10
 }
 
-/// Counts the calls of py3compile that were put off, of which there is one a line.
-const QUESTION: &str = "\
-cd /var/lib/provision/packages 2>/dev/null || { echo 0; exit; }
-cat byte-compile byte-compile.taken 2>/dev/null | wc -l";
-
 impl ByteCompile {
+    /// Counts the calls of py3compile that were put off, of which there is one a line.
+    fn question(&self) -> String {
+        let queue = self.path();
+        format!("cat {queue} {queue}.taken 2>/dev/null | wc -l")
+    }
+
+    fn path(&self) -> String {
+        word(&format!("{FOLDER}/byte-compile/{}", self.queue))
+    }
+
     pub(in super::super) fn probes(&self) -> Vec<Probe> {
-        vec![Probe::Script(QUESTION.into())]
+        vec![Probe::Script(self.question())]
     }
 
     pub(in super::super) fn diff(&self, facts: &Facts) -> Diff {
-        let Some(answer) = facts.script(QUESTION) else {
+        let Some(answer) = facts.script(&self.question()) else {
             return Diff::later("the host has not been asked");
         };
         let calls = answer.last_line();
@@ -48,8 +56,9 @@ impl ByteCompile {
             Some("done"),
         );
         let script = format!(
-            "{}niceness={} sh {FOLDER}/byte_compile.sh",
+            "{}queue={} niceness={} sh {FOLDER}/byte_compile.sh",
             files(),
+            self.path(),
             self.niceness
         );
         Diff::change(vec![edit], vec![Op::run(script)])

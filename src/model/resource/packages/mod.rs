@@ -32,10 +32,10 @@ pub struct Packages {
     /// configured yet).
     #[serde(default = "yes")]
     pub hold_services: bool,
-    /// Python sources are not byte-compiled package by package; a later step of kind
-    /// `byte_compile` does it at once and in parallel.
+    /// Python sources are not byte-compiled package by package, but at once and in parallel by a
+    /// later step of kind `byte_compile` with this name as its `queue`; empty: as usual.
     #[serde(default)]
-    pub defer_byte_compile: bool,
+    pub defer_byte_compile: String,
 }
 
 fn apt() -> PackageManager {
@@ -81,9 +81,9 @@ impl Packages {
             PackageManager::Apt => include_str!("apt.sh"),
             PackageManager::Yum | PackageManager::Dnf => include_str!("yum.sh"),
         };
-        let compiler = match self.defer_byte_compile {
-            true => byte_compile::files(),
-            false => String::new(),
+        let compiler = match self.defer_byte_compile.as_str() {
+            "" => String::new(),
+            _ => byte_compile::files(),
         };
         format!(
             "mkdir -p -m 0700 /run/provision && mkdir -p {FOLDER}\n{compiler}\
@@ -91,7 +91,7 @@ impl Packages {
              packages={} hold={} defer={}\n{worker}END-OF-WORKER\n{}",
             word(&words(missing)),
             yes(self.hold_services),
-            yes(self.defer_byte_compile),
+            word(&self.defer_byte_compile),
             include_str!("detached.sh")
         )
     }
