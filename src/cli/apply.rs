@@ -36,14 +36,18 @@ async fn work(run: &Run, args: &ApplyArgs, ending: &mut Ending) -> Result<Exit, 
         return Ok(Exit::Done);
     }
     let verdicts = engine::survey(&engine, &expanded.plan).await;
-    ending.totals = engine::apply(&engine, &expanded.plan, verdicts).await;
-    if run.is_stopped() || ending.totals.cancelled > 0 {
+    let tally = engine::apply(&engine, &expanded.plan, verdicts).await;
+    if run.is_stopped() || tally.cancelled > 0 {
         ending.next = Some(again(run));
         return Err(Exit::Stopped);
     }
-    if ending.totals.failed > 0 {
+    if tally.failed > 0 {
         ending.next = Some(again(run));
-        return Err(Exit::StepFailed);
+        return Err(if tally.late == tally.failed {
+            Exit::Deadline
+        } else {
+            Exit::StepFailed
+        });
     }
     if worst != Exit::Done {
         ending.next = Some(again(run));
@@ -59,7 +63,7 @@ async fn work(run: &Run, args: &ApplyArgs, ending: &mut Ending) -> Result<Exit, 
         return Ok(Exit::Done);
     }
     // Nothing was changed: a run that only confirms does not boot an instance again.
-    let proof = run.cloud.proof.enabled && ending.totals.changed > 0;
+    let proof = run.cloud.proof.enabled && tally.changed > 0;
     verify::health(run, &engine, &expanded, proof, run.cloud.proof.keep).await
 }
 

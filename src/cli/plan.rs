@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::run::{Ending, Ready, Run};
 use super::{image, say};
 use crate::drive::engine;
-use crate::model::event::{Mode, Problem, Totals};
+use crate::model::event::{Mode, Problem};
 use crate::model::plan::{Plan, Selection};
 use crate::model::resource::Diff;
 
@@ -43,31 +43,18 @@ async fn work(run: &Run, args: &PlanArgs, ending: &mut Ending) -> Result<Exit, E
     } = run.reach(image::planned(run)).await?;
     let plan = select(run, expanded.plan, &args.select)?;
     let verdicts = engine::survey(&engine, &plan).await;
-    ending.totals = count(&plan, &verdicts);
     ending.next = Some(format!(
         "provision --answer-file {}",
         run.answer_file.display()
     ));
-    let pending = ending.totals.changed + ending.totals.later > 0;
+    let pending = verdicts
+        .iter()
+        .flatten()
+        .any(|verdict| !matches!(verdict, Diff::InSync(_)));
     match (worst, pending && args.detailed_exitcode) {
         (Exit::Done, true) => Ok(Exit::ChangesPending),
         (worst, _) => Ok(worst),
     }
-}
-
-fn count(plan: &Plan, verdicts: &engine::Verdicts) -> Totals {
-    let mut totals = Totals::default();
-    for verdict in verdicts {
-        totals.steps += 1;
-        match verdict {
-            Some(Diff::InSync(_)) => totals.unchanged += 1,
-            Some(Diff::Change(_)) => totals.changed += 1,
-            Some(Diff::Later(_) | Diff::Refused(_)) => totals.later += 1,
-            None => totals.skipped += 1,
-        }
-    }
-    debug_assert_eq!(plan.steps.len(), verdicts.len());
-    totals
 }
 
 /// The part of a plan that was asked for.

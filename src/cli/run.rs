@@ -68,7 +68,6 @@ pub(crate) struct Ready {
 /// What a command has to say at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
-    pub(crate) totals: Totals,
     pub(crate) next: Option<String>,
     pub(crate) urls: Vec<NamedUrl>,
     pub(crate) credentials: Option<PathBuf>,
@@ -400,7 +399,7 @@ impl Run {
                 _ => RunOutcome::Failed,
             },
             exit_code: exit.code(),
-            totals: ending.totals,
+            totals: Totals::default(),
             elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             next_command: ending.next,
             urls: ending.urls,

@@ -104,10 +104,13 @@ pub(crate) async fn health(
     let mut failed = 0;
     if proof {
         let none = vec![None; expanded.proof.steps.len()];
-        let totals = engine::apply(engine, &expanded.proof, none).await;
-        failed = totals.failed + totals.skipped;
+        let tally = engine::apply(engine, &expanded.proof, none).await;
+        failed = tally.failed + tally.skipped;
         if !keep {
             failed += engine::remove(engine, &expanded.proof).await.failed;
+        }
+        if run.is_stopped() {
+            return Err(Exit::Stopped);
         }
     }
     if bad + failed as usize == 0 {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::bus::Bus;
 use super::confirmed::Unconfirmed;
 use super::openstack::with_causes;
-use super::transport::{Command, RunError, Stream};
+use super::transport::{Command, ConnectError, RunError, Stream};
 use super::world::{AskError, World};
+use crate::model::edit::Edit;
 use crate::model::event::{self, Event, Problem, TAIL_LINES};
 use crate::model::plan::Step;
 use crate::model::resource::{Change, Diff, Op, Resource};
@@ -45,23 +46,30 @@ impl Failure {
 
     pub(super) fn asking(step: &Step, error: &AskError) -> Self {
         let mut failure = Self::new(step, "step::ask", "the host gave no answer");
+        if let AskError::Run(RunError::Deadline { .. }) = error {
+            failure.problem.code = "step::deadline".into();
+        }
         failure.problem.causes = vec![error.to_string()];
         failure.passing = true;
-        failure
+        failure.help(format!(
+            "see that {} can be reached and is not overloaded, and run the same command again: it \
+             goes on from here",
+            step.host()
+        ))
     }
 
-    fn because(mut self, cause: impl Into<String>) -> Self {
+    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
         self.problem.causes.push(cause.into());
         self
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.problem.help = Some(help.into());
         self
     }
 }
 
-/// Carries out `change` on the step's host or in its service.
+/// Carries out `change` on the step's host or in its service; returns what its last script wrote last.
 ///
 /// # Errors
 /// The first operation that fails.
@@ -71,10 +79,13 @@ pub(super) async fn carry_out(
     step: &Step,
     change: &Change,
     until: Instant,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
+    let mut said = Vec::new();
     for op in &change.ops {
         match op {
-            Op::Run { script, stdin } => run(world, bus, step, script, stdin, until).await?,
+            Op::Run { script, stdin } => {
+                said = run(world, bus, step, script, stdin, until).await?;
+            }
             Op::Confirmed { script, undo } => confirmed(world, step, script, undo).await?,
             Op::Request(request) => {
                 let openstack = world
@@ -85,9 +96,12 @@ pub(super) async fn carry_out(
                 let reply = reply.map_err(|error| {
                     let failed =
                         Failure::new(step, "service::unreachable", "the request was not answered");
+                    let failed = failed.because(with_causes(&error)).help(
+                        "`provision status` shows which services answer; run the same command again",
+                    );
                     Failure {
                         passing: true,
-                        ..failed.because(with_causes(&error))
+                        ..failed
                     }
                 })?;
                 // Gone already is as good as removed.
@@ -97,10 +111,11 @@ pub(super) async fn carry_out(
                     let failed = Failure::new(step, "service::refused", what);
                     let passing = matches!(reply.status, 409 | 500..);
                     let cause = format!("status {}: {}", reply.status, reply.said());
-                    return Err(Failure {
-                        passing,
-                        ..failed.because(cause)
-                    });
+                    let failed = failed.because(cause).help(
+                        "the service's log under /var/log on the controller says more; run the same \
+                         command again",
+                    );
+                    return Err(Failure { passing, ..failed });
                 }
             }
             Op::Upload { image, id } => {
@@ -114,13 +129,16 @@ pub(super) async fn carry_out(
                     .map_err(|cause| {
                         Failure::new(step, "service::upload", "the image was not taken")
                             .because(cause)
+                            .help(
+                                "see /var/log/glance on the controller, and that its disk has room",
+                            )
                     })?;
             }
             Op::Poll => poll(world, step, until).await?,
             Op::Reboot => reboot(world, step, until).await?,
         }
     }
-    Ok(())
+    Ok(said)
 }
 
 fn no_controller(step: &Step) -> Failure {
@@ -129,6 +147,7 @@ fn no_controller(step: &Step) -> Failure {
         "service::unreachable",
         "there is no connection to the controller",
     )
+    .help("see why the controller was not reached, and run the same command again")
 }
 
 async fn run(
@@ -138,7 +157,7 @@ async fn run(
     script: &str,
     stdin: &[u8],
     until: Instant,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let session = world
         .session(step.host())
         .map_err(|error| Failure::asking(step, &error))?;
@@ -159,20 +178,12 @@ async fn run(
         .stdin(stdin.to_vec())
         .deadline(until.saturating_duration_since(Instant::now()))
         .on_line(sink);
-    let output = session.run(command).await.map_err(|error| {
-        let passing = error.is_lost();
-        let code = match error {
-            RunError::Deadline { .. } => "step::deadline",
-            _ => "step::run",
-        };
-        let failed = Failure::new(step, code, "the command did not run to its end");
-        Failure {
-            passing,
-            ..failed.because(error.to_string())
-        }
-    })?;
+    let output = session
+        .run(command)
+        .await
+        .map_err(|error| not_to_its_end(step, &error))?;
     if output.success() {
-        return Ok(());
+        return Ok(output.last_lines(TAIL_LINES));
     }
     let mut failed = Failure::new(
         step,
@@ -184,6 +195,30 @@ async fn run(
         "mend the cause on {} and run the same command again: it goes on from here",
         step.host()
     )))
+}
+
+/// The command was cut off, by its deadline or with the connection.
+fn not_to_its_end(step: &Step, error: &RunError) -> Failure {
+    let host = step.host();
+    let (code, help) = match error {
+        RunError::Deadline { .. } => (
+            "step::deadline",
+            format!("see what keeps {host} busy, and run the same command again: it goes on from here"),
+        ),
+        _ => (
+            "step::run",
+            error.help().unwrap_or_else(|| {
+                format!("see that {host} can be reached, and run the same command again: it goes on from here")
+            }),
+        ),
+    };
+    let failed = Failure::new(step, code, "the command did not run to its end");
+    let mut failed = failed.because(error.to_string()).help(help);
+    if let RunError::Deadline { last_lines, .. } = error {
+        failed.problem.tail.clone_from(last_lines);
+    }
+    failed.passing = error.is_lost();
+    failed
 }
 
 /// A change that may cut our own way to the host.
@@ -213,7 +248,7 @@ async fn poll(world: &World, step: &Step, until: Instant) -> Result<(), Failure>
         let why = match verdict.map_err(|error| Failure::asking(step, &error))? {
             Diff::InSync(_) => return Ok(()),
             Diff::Refused(why) => {
-                return Err(Failure::new(step, "step::refused", why));
+                return Err(Failure::new(step, "step::refused", why).help(refused(step)));
             }
             Diff::Later(why) => why,
             Diff::Change(change) => seen(&change),
@@ -227,20 +262,26 @@ async fn poll(world: &World, step: &Step, until: Instant) -> Result<(), Failure>
                 "step::deadline",
                 format!("it is still not so after {waited} s"),
             );
-            return Err(failed.because(why));
+            return Err(failed.because(why).help(format!(
+                "`provision status` asks all services on {}; run the same command again to wait longer",
+                step.host()
+            )));
         }
         tokio::time::sleep(pause).await;
     }
     Ok(())
 }
 
+/// The way out where a resource says itself why it cannot be.
+pub(super) fn refused(step: &Step) -> String {
+    format!(
+        "mend it on {} or in the answer file, and run the same command again",
+        step.host()
+    )
+}
+
 fn seen(change: &Change) -> String {
-    let edit = change.edits.first();
-    edit.map(|edit| {
-        let seen = edit.before.as_deref().unwrap_or("nothing");
-        format!("{}: {seen}", edit.what)
-    })
-    .unwrap_or_default()
+    change.edits.first().map(Edit::unmet).unwrap_or_default()
 }
 
 async fn give_up_on_failed_units(world: &World, step: &Step) -> Result<(), Failure> {
@@ -285,6 +326,15 @@ async fn reboot(world: &World, step: &Step, until: Instant) -> Result<(), Failur
     session
         .wait_for_reboot(&before, left)
         .await
-        .map_err(|error| failed(with_causes(&error)))?;
+        .map_err(|error| {
+            let mut failed = failed(with_causes(&error));
+            if let ConnectError::NotRebooted { .. } = error {
+                failed.problem.code = "host::reboot-deadline".into();
+            }
+            failed.help(format!(
+                "look at the console of {}; when it is back, run the same command again",
+                step.host()
+            ))
+        })?;
     Ok(())
 }

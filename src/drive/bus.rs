@@ -145,6 +145,9 @@ impl Order {
                 continue;
             }
             self.redactor.event(&mut event);
+            if let Event::RunFinished(finished) = &mut event {
+                finished.totals = self.arrived.summary.totals();
+            }
             self.latest = self.latest.max(Timestamp::now());
             let seq = self.next_seq;
             self.next_seq += 1;

@@ -20,7 +20,7 @@ use super::act::{self, Failure};
 use super::bus::Bus;
 use super::world::{Known, World};
 use crate::model::edit::Edit;
-use crate::model::event::{Event, Outcome, StepId, Totals, Verdict};
+use crate::model::event::{Event, Outcome, StepId, Verdict};
 use crate::model::plan::{Plan, Step};
 use crate::model::probe::Probe;
 use crate::model::resource::{Change, Diff, Question};
@@ -39,6 +39,21 @@ pub struct Engine {
     pub stop: CancellationToken,
     /// Cancelled: steps under way are ended.
     pub stop_now: CancellationToken,
+}
+
+/// How the steps of a plan ended, for whoever has to decide how it goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Something was changed.
+    pub changed: u32,
+    /// Not tried, because of others.
+    pub skipped: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Those of the failed that a passed deadline has ended.
+    pub late: u32,
+    /// Stopped, or never begun because the run was stopped.
+    pub cancelled: u32,
 }
 
 /// The verdict on each step, in the plan's order; none for steps of a host that gave no answer.
@@ -153,10 +168,10 @@ enum State {
 }
 
 /// Works through the plan, and counts how its steps ended.
-pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
+pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Tally {
     let changes = Arc::new(Changes::new(plan));
     let mut states = vec![State::Open; plan.steps.len()];
-    let mut totals = Totals::default();
+    let mut tally = Tally::default();
     let mut running = JoinSet::new();
     announce(engine, plan, &verdicts);
     let mut verdicts = verdicts;
@@ -168,7 +183,7 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
             &mut verdicts,
             &changes,
             &mut running,
-            &mut totals,
+            &mut tally,
         );
         let finished = tokio::select! {
             finished = running.join_next() => finished,
@@ -183,21 +198,15 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Totals {
             Outcome::Unchanged { .. } | Outcome::Changed { .. } => State::Good,
             _ => State::Bad(index),
         };
-        finish(engine, &plan.steps[index], outcome, elapsed, &mut totals);
+        finish(engine, &plan.steps[index], outcome, elapsed, &mut tally);
     }
     running.shutdown().await;
     for (index, step) in plan.steps.iter().enumerate() {
         if matches!(states[index], State::Open | State::Running) {
-            finish(
-                engine,
-                step,
-                Outcome::Cancelled,
-                Duration::ZERO,
-                &mut totals,
-            );
+            finish(engine, step, Outcome::Cancelled, Duration::ZERO, &mut tally);
         }
     }
-    totals
+    tally
 }
 
 /// Steps that no survey has spoken of are made known, so that what comes of them can be told.
@@ -217,14 +226,16 @@ fn announce(engine: &Engine, plan: &Plan, verdicts: &Verdicts) {
     }
 }
 
-fn finish(engine: &Engine, step: &Step, outcome: Outcome, elapsed: Duration, totals: &mut Totals) {
-    totals.steps += 1;
+fn finish(engine: &Engine, step: &Step, outcome: Outcome, elapsed: Duration, tally: &mut Tally) {
     match &outcome {
-        Outcome::Unchanged { .. } => totals.unchanged += 1,
-        Outcome::Changed { .. } => totals.changed += 1,
-        Outcome::Skipped { .. } => totals.skipped += 1,
-        Outcome::Failed { .. } => totals.failed += 1,
-        Outcome::Cancelled => totals.cancelled += 1,
+        Outcome::Unchanged { .. } => {}
+        Outcome::Changed { .. } => tally.changed += 1,
+        Outcome::Skipped { .. } => tally.skipped += 1,
+        Outcome::Failed { problem } => {
+            tally.failed += 1;
+            tally.late += u32::from(problem.code.ends_with("deadline"));
+        }
+        Outcome::Cancelled => tally.cancelled += 1,
     }
     engine.bus.send(Event::StepFinished {
         step: step.id().clone(),
@@ -244,7 +255,7 @@ fn start_ready(
     verdicts: &mut Verdicts,
     changes: &Arc<Changes>,
     running: &mut JoinSet<Finished>,
-    totals: &mut Totals,
+    tally: &mut Tally,
 ) {
     // Needs stand before what needs them, so one pass settles everything that follows from a failure.
     for (index, step) in plan.steps.iter().enumerate() {
@@ -258,7 +269,7 @@ fn start_ready(
         let reached = |step: &Step| engine.world.sessions.contains_key(step.host());
         let mut skip = |reason: String| {
             let outcome = Outcome::Skipped { reason };
-            finish(engine, step, outcome, Duration::ZERO, totals);
+            finish(engine, step, outcome, Duration::ZERO, tally);
         };
         if let Some(blame) = blame {
             states[index] = State::Bad(blame);
@@ -387,18 +398,22 @@ async fn attempt_once(
     };
     let change = match verdict {
         Diff::InSync(reason) => return Ok(Outcome::Unchanged { reason }),
-        Diff::Refused(why) => return Err(Failure::new(step, "step::refused", why)),
+        Diff::Refused(why) => {
+            return Err(Failure::new(step, "step::refused", why).help(act::refused(step)));
+        }
         Diff::Later(why) => {
-            let mut failed = Failure::new(step, "step::undecided", "it cannot be decided even now");
-            failed.problem.causes.push(why);
-            return Err(failed);
+            let failed = Failure::new(step, "step::undecided", "it cannot be decided even now");
+            return Err(failed.because(why).help(format!(
+                "what it waits for comes from an earlier step: see why {} is not there yet, and run \
+                 the same command again",
+                step.host()
+            )));
         }
         Diff::Change(change) => change,
     };
     let done = act::carry_out(&engine.world, &engine.bus, step, &change, until).await;
     changes.note(step);
-    done?;
-    confirm(engine, step, change.edits).await
+    confirm(engine, step, change.edits, done?).await
 }
 
 /// Asks until the answer is more than "later", but not for long.
@@ -420,8 +435,13 @@ async fn decide(engine: &Engine, step: &Step, until: Instant) -> Result<Diff, Fa
     }
 }
 
-/// What was changed must be in sync now.
-async fn confirm(engine: &Engine, step: &Step, edits: Vec<Edit>) -> Result<Outcome, Failure> {
+/// What was changed must be in sync now. `said` is what the change itself wrote last.
+async fn confirm(
+    engine: &Engine,
+    step: &Step,
+    edits: Vec<Edit>,
+    said: Vec<String>,
+) -> Result<Outcome, Failure> {
     let verdict = engine.world.verdict(step.host(), &step.resource).await;
     let left = match verdict.map_err(|error| Failure::asking(step, &error))? {
         Diff::InSync(_) => {
@@ -430,32 +450,26 @@ async fn confirm(engine: &Engine, step: &Step, edits: Vec<Edit>) -> Result<Outco
                 summary: None,
             });
         }
-        Diff::Change(Change { edits, .. }) => edits
-            .iter()
-            .map(|edit| {
-                let of = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
-                match edit.kind {
-                    crate::model::edit::EditKind::Attribute => {
-                        format!(
-                            "{}: {} instead of {}",
-                            edit.what,
-                            of(&edit.before),
-                            of(&edit.after)
-                        )
-                    }
-                    crate::model::edit::EditKind::File => format!("{} differs still", edit.what),
-                }
-            })
-            .collect(),
+        Diff::Change(Change { edits, .. }) => edits.iter().map(Edit::unmet).collect(),
         Diff::Later(why) | Diff::Refused(why) => vec![why],
     };
-    let mut failed = Failure::new(step, "step::no_effect", "the change did not take effect");
+    let mut failed = Failure::new(step, "step::no-effect", "the change did not take effect");
     failed.problem.causes = left;
-    Err(failed)
+    failed.problem.tail = said;
+    Err(failed.help(format!(
+        "something on {} undoes it or stands against it: find out what, and run the same command \
+         again",
+        step.host()
+    )))
 }
 
-/// Removes what the plan's API steps have made, last first. Failures are reported and passed over.
-pub async fn remove(engine: &Engine, plan: &Plan) -> Totals {
+/// Removes what the plan's API steps have made, last first. Failures are reported and passed over; a
+/// first request to stop does not keep it from cleaning up, a second one does.
+pub async fn remove(engine: &Engine, plan: &Plan) -> Tally {
+    let engine = &Engine {
+        stop: engine.stop_now.clone(),
+        ..engine.clone()
+    };
     let mut reversed = Plan::default();
     for step in plan.steps.iter().rev() {
         let Some(resource) = step.resource.absent() else {

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::engine::Engine;
 use super::world::{AskError, World};
+use crate::model::edit::Edit;
 use crate::model::event::{CheckOutcome, Event};
 use crate::model::plan::Check;
 use crate::model::probe::Probe;
@@ -99,18 +100,7 @@ fn outcome(help: &str, verdict: Result<Diff, AskError>) -> CheckOutcome {
     match verdict {
         Ok(Diff::InSync(seen)) => CheckOutcome::Ok { seen: Some(seen) },
         Ok(Diff::Later(why) | Diff::Refused(why)) => bad(why),
-        Ok(Diff::Change(change)) => {
-            bad(change.edits.first().map_or_else(String::new, |edit| {
-                match (&edit.before, &edit.after) {
-                    (Some(before), Some(after)) => {
-                        format!("{}: {before} instead of {after}", edit.what)
-                    }
-                    (Some(before), None) => format!("not so: {}: {before}", edit.what),
-                    (None, Some(after)) => format!("{} is not {after}", edit.what),
-                    (None, None) => edit.what.clone(),
-                }
-            }))
-        }
+        Ok(Diff::Change(change)) => bad(change.edits.first().map(Edit::unmet).unwrap_or_default()),
         Err(error) => CheckOutcome::Unknown {
             reason: error.to_string(),
         },

@@ -42,7 +42,7 @@ pub struct Cloud {
     pub region: String,
     /// Which platform its hosts run.
     pub platform: PlatformChoice,
-    /// The cloud administrator's address, for Keystone's admin user and for Horizon.
+    /// The cloud administrator's mail address, kept with Keystone's user `admin`.
     pub admin_email: Option<String>,
     /// Set: the tool makes the hosts itself.
     pub lab: Option<Lab>,

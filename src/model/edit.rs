@@ -49,6 +49,19 @@ impl Edit {
         }
     }
 
+    /// What is so instead of what is wanted, in a few words.
+    pub fn unmet(&self) -> String {
+        match (self.kind, &self.before, &self.after) {
+            (EditKind::File, _, _) => format!("{} differs", self.what),
+            (_, Some(before), Some(after)) => {
+                format!("{}: {before} instead of {after}", self.what)
+            }
+            (_, Some(before), None) => format!("not so: {}: {before}", self.what),
+            (_, None, Some(after)) => format!("{} is not {after}", self.what),
+            (_, None, None) => self.what.clone(),
+        }
+    }
+
     /// The content of the file at `path`; `before` is absent when there is no such file yet.
     pub fn file(path: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
         Self {
@@ -57,5 +70,33 @@ impl Edit {
             after,
             kind: EditKind::File,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Option<&str> = None;
+
+    #[test]
+    fn what_is_unmet_is_said_whatever_is_known() {
+        let said = |edit: Edit| edit.unmet();
+        assert_eq!(
+            said(Edit::attribute("mode", Some("0600"), Some("0644"))),
+            "mode: 0600 instead of 0644"
+        );
+        assert_eq!(
+            said(Edit::attribute("it answers", Some("refused"), NONE)),
+            "not so: it answers: refused"
+        );
+        assert_eq!(
+            said(Edit::attribute("running", NONE, Some("yes"))),
+            "running is not yes"
+        );
+        assert_eq!(
+            said(Edit::file("/etc/x", None, Some("a\n".into()))),
+            "/etc/x differs"
+        );
     }
 }

@@ -436,7 +436,8 @@ pub struct RunFinished {
     pub outcome: RunOutcome,
     /// The exit code of the process.
     pub exit_code: u8,
-    /// What the engine counted; a display may count for itself and must come to the same.
+    /// How all steps ended, those of the proof and of its removal too. The bus counts them from the
+    /// events before this one, so every display that counts comes to the same.
     pub totals: Totals,
     /// From [`Event::RunStarted`].
     pub elapsed_ms: u64,
@@ -581,10 +582,7 @@ mod tests {
         let event = Event::Diagnosed(Problem {
             host: Some("compute1".into()),
             tail: vec!["E: no".into()],
-            ..Problem::error(
-                "packages::not_found",
-                "package `nova-computer` does not exist",
-            )
+            ..Problem::error("step::no-effect", "package `nova-computer` does not exist")
         });
         let line = serde_json::to_string(&envelope(event.clone())).unwrap();
         assert_eq!(

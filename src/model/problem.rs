@@ -27,7 +27,7 @@ pub enum Severity {
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
-    /// A name to search for: `ssh::auth`, `packages::not_found`.
+    /// A name to search for: `ssh::auth`, `step::no-effect`.
     pub code: String,
     /// The host, where it is one host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::render::{RenderError, Templates};
-use super::schema::{Check, Playbook, Step};
+use super::schema::{Check, Playbook, Seconds, Step};
 use crate::model::cloud::{Cloud, ConfigValue, Host};
 use crate::model::event::{self, StepId};
 use crate::model::host_facts::HostFacts;
@@ -238,7 +238,8 @@ impl<'a> Work<'a> {
                 of: 0,
                 lane: step.lane.clone().unwrap_or_else(|| playbook.to_owned()),
             };
-            let (deadline, retries) = (step.deadline, step.retries);
+            let deadline = self.seconds(&step.deadline, &turn).map_err(at)?;
+            let retries = step.retries;
             bound.push(Bound {
                 step: plan::Step {
                     shown,
@@ -252,6 +253,18 @@ impl<'a> Work<'a> {
             });
         }
         Ok(bound)
+    }
+
+    fn seconds(&self, time: &Seconds, turn: &Instance<'_>) -> Result<u64, RenderError> {
+        let template = match time {
+            Seconds::Number(seconds) => return Ok(*seconds),
+            Seconds::Template(template) => template,
+        };
+        let text = self.inputs.templates.text(template, &turn.context)?;
+        text.trim().parse().map_err(|_| RenderError {
+            place: format!("deadline = \"{template}\""),
+            cause: format!("`{text}` is no number of seconds"),
+        })
     }
 
     fn bind_check(

@@ -80,6 +80,10 @@ impl Templates {
 
     /// Renders a string into text.
     pub fn text(&self, text: &str, context: &Value) -> Result<String, RenderError> {
+        // Rendering costs a copy of the whole context, and most strings are what they are.
+        if !text.contains("{{") {
+            return Ok(text.to_owned());
+        }
         self.engine
             .render_template(text, context)
             .map_err(|error| RenderError {

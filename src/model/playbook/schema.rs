@@ -57,9 +57,9 @@ pub struct Step {
     /// A path to a list, or a list: one step for each item.
     #[serde(default)]
     pub for_each: Option<Value>,
-    /// How long it may take, in seconds.
-    #[serde(default = "minutes")]
-    pub deadline: u64,
+    /// How long it may take.
+    #[serde(default)]
+    pub deadline: Seconds,
     /// How often it is tried again after a failure.
     #[serde(default)]
     pub retries: u32,
@@ -93,6 +93,21 @@ pub struct Check {
     pub expect: BTreeMap<String, Value>,
 }
 
-fn minutes() -> u64 {
-    300
+/// A time in whole seconds, or a template that becomes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "a number of seconds, or a template that becomes one"
+)]
+pub enum Seconds {
+    /// Written down.
+    Number(u64),
+    /// Asked for: `"{{cloud.proof.boot_timeout}}"`.
+    Template(String),
+}
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self::Number(300)
+    }
 }

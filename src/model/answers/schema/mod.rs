@@ -105,8 +105,8 @@ pub(super) struct TimeTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RepositoriesTable {
-    /// The address of a mirror, used instead of the distribution's. Default: what the hosts have, or an
-    /// archive where that is gone.
+    /// The address of a mirror, used instead of the distribution's own package sources, which are set
+    /// aside. Default: what the hosts have.
     pub(super) mirror: Option<At<String>>,
     /// An HTTP proxy for the package manager. Default: none.
     pub(super) proxy: Option<At<String>>,
