@@ -184,22 +184,26 @@ impl HostFacts {
         self.physical(has)
     }
 
-    /// The NIC that `wanted` describes. A bridge has the hardware address of its port, and may have
-    /// taken over its IP address: the port is meant, unless only the bridge fits.
+    /// The NIC that `wanted` describes. A bridge that has taken over the address of its port has its hardware
+    /// address too: the port is meant.
     fn physical(&self, wanted: impl Fn(&Nic) -> bool) -> Option<String> {
-        let mut fits = self
+        let ours = |name: &str| name.starts_with("br-");
+        let fits = |(_, nic): &(&String, &Nic)| wanted(nic);
+        let (name, nic) = self
             .nics
             .iter()
-            .filter(|(_, nic)| wanted(nic))
-            .map(|(name, _)| name);
-        let first = fits.next()?;
-        Some(
-            std::iter::once(first)
-                .chain(fits)
-                .find(|name| !name.starts_with("br-"))
-                .unwrap_or(first)
-                .clone(),
-        )
+            .filter(fits)
+            .min_by_key(|(name, _)| ours(name))?;
+        if !ours(name) {
+            return Some(name.clone());
+        }
+        let port = self.nics.iter().find(|(other, port)| {
+            !ours(other)
+                && port.mac == nic.mac
+                && !other.starts_with("tap")
+                && !other.starts_with("q")
+        });
+        Some(port.map_or(name, |(port, _)| port).clone())
     }
 }
 
@@ -228,6 +232,17 @@ mod tests {
         );
         assert!(facts.nics.contains_key("lo"), "{facts:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+
+    #[test]
+    fn a_bridge_with_the_address_of_its_port_stands_for_the_port() {
+        let facts = HostFacts::parse(
+            "link br-ex 02:00:00:00:00:01 1500 up\nlink ens3 02:00:00:00:00:01 1500 up\n\
+             link lo 00:00:00:00:00:00 65536 up\naddress br-ex 10.0.0.100/24\n",
+        );
+        let network: Ipv4Net = "10.0.0.0/24".parse().unwrap();
+        let nic = facts.nic_with(|net| network.contains(&net.addr()));
+        assert_eq!(nic.as_deref(), Some("ens3"));
     }
 
     #[test]
