@@ -121,13 +121,17 @@ fn hosts_come_up(cloud: &Cloud) {
 }
 
 fn plan_touches_nothing(cloud: &Cloud) {
+    // Once for nothing: an overlay notes on first reading which of its directories are mixed.
+    let _ = HOSTS.map(|host| listing::of(cloud, host));
     let before = HOSTS.map(|host| listing::of(cloud, host));
     let ended = cloud.run(&["plan"], 3).expect(0);
     let after = HOSTS.map(|host| listing::of(cloud, host));
     for ((host, before), after) in HOSTS.iter().zip(&before).zip(&after) {
         assert!(before.len() > 1000, "{host}: only {} files", before.len());
         let touched = listing::difference(before, after);
-        assert!(touched.is_empty(), "{host}: {}", touched.join("\n"));
+        let first: Vec<_> = touched.iter().take(20).map(String::as_str).collect();
+        let all = touched.len();
+        assert!(all == 0, "{host}, {all} in all: {}", first.join("\n"));
     }
     for text in [
         "/etc/keystone/keystone.conf",

@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::cloud::Cloud;
 
-/// What changes on any host while somebody only looks at it, each with the reason. The kernel's own file systems and
-/// what is mounted as temporary (`/run`, `/dev`, `/tmp`) are left out by asking for one file system only.
-const OF_ITSELF: [(&str, &str); 6] = [
+/// What changes on any host while somebody only looks at it, each with the reason. `find` stays on one file system, so
+/// what is mounted below is not looked at, only the place it is mounted on.
+const OF_ITSELF: [(&str, &str); 11] = [
+    ("/proc", "the kernel's own"),
+    ("/sys", "the kernel's own"),
+    ("/dev", "made at every boot"),
+    ("/run", "made at every boot; sessions come and go in it"),
+    ("/tmp", "made at every boot"),
     ("/var/log/journal", "systemd writes down who logs in"),
     ("/var/log/wtmp", "so does login"),
     ("/var/log/btmp", "and failed logins"),
@@ -23,17 +28,23 @@ pub(crate) type Listing = BTreeMap<String, String>;
 
 /// Every file of a host.
 pub(crate) fn of(cloud: &Cloud, host: &str) -> Listing {
-    let question = r"find / -xdev -printf '%y %m %U:%G %s %T@ %C@ %l\t%p\n'";
+    let question = r"find / -xdev -printf '%n\t%y %m %U:%G %s %T@ %l\t%C@\t%p\n'";
     let listed = cloud.ask(host, question);
     let files = listed.lines().filter_map(|line| {
-        let (what, path) = line.split_once('\t')?;
-        Some((path.to_owned(), what.to_owned()))
+        let mut parts = line.splitn(4, '\t');
+        let (links, what, inode, path) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        // The hosts of all labs share downloaded packages: whoever links one changes the inode for all.
+        let shared = links != "1" && what.starts_with('f');
+        let inode = if shared { "-" } else { inode };
+        Some((path.to_owned(), format!("{what} {inode}")))
     });
     let of_itself = |path: &str| {
-        OF_ITSELF.iter().any(|(start, _)| {
+        let below = |start: &str| {
             path.strip_prefix(start)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        };
+        OF_ITSELF.iter().any(|(start, _)| below(start))
     };
     files.filter(|(path, _)| !of_itself(path)).collect()
 }
