@@ -1,8 +1,8 @@
 //! A cloud under test: an answer file made from a shipped one, a state directory of its own, and ways to ask its hosts.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use provision::drive::journal::Reader;
@@ -55,7 +55,7 @@ pub(crate) struct Cloud {
     pub(crate) name: &'static str,
     pub(crate) answer_file: PathBuf,
     third: u8,
-    count: Cell<u32>,
+    count: AtomicU32,
 }
 
 impl Cloud {
@@ -65,7 +65,7 @@ impl Cloud {
             name,
             answer_file: workplace().join(format!("{name}.toml")),
             third,
-            count: Cell::new(0),
+            count: AtomicU32::new(0),
         };
         std::fs::create_dir_all(workplace()).unwrap();
         std::fs::write(&cloud.answer_file, renamed(shipped, name, third)).unwrap();
@@ -74,8 +74,7 @@ impl Cloud {
 
     /// `provision ARGS --answer-file FILE`, under way.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let number = self.count.get() + 1;
-        self.count.set(number);
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let word = args
             .iter()
             .find(|arg| !arg.starts_with('-'))
