@@ -393,10 +393,7 @@ fn assert_drift(steps: &[&str]) {
         .any(|part| step.starts_with(part))
             || step.ends_with("@compute1") && (step.contains("agent") || step.contains("unit"))
     };
-    assert!(
-        steps.iter().all(|step| allowed(step)),
-        "more than the drift: {steps:?}"
-    );
+    assert!(steps.iter().all(allowed), "more than the drift: {steps:?}");
 }
 
 /// Takes something away that takes a while to bring back.
