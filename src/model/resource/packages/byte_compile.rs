@@ -65,11 +65,11 @@ impl ByteCompile {
     }
 }
 
-/// Writes the programs that do it.
+/// Writes the programs that do it; a transaction and the compilation of another's may do so at the same time.
 pub(super) fn files() -> String {
     let file = |name: &str, text: &str| {
         format!(
-            "cat > {FOLDER}/{name}.new <<'END-OF-FILE' && mv -f {FOLDER}/{name}.new {FOLDER}/{name} || exit\n{text}END-OF-FILE\n"
+            "cat > {FOLDER}/{name}.$$ <<'END-OF-FILE' && mv -f {FOLDER}/{name}.$$ {FOLDER}/{name} || exit\n{text}END-OF-FILE\n"
         )
     };
     format!("mkdir -p {FOLDER} || exit\n")
