@@ -46,6 +46,8 @@ impl Server {
         let output = Command::new("mariadb-install-db")
             .arg("--no-defaults")
             .arg(format!("--datadir={}", self.path("data")))
+            // At its start a server removes what others have in a common one.
+            .arg(format!("--tmpdir={}", self.folder.path().display()))
             .arg(format!("--user={}", self.me()))
             .arg("--auth-root-authentication-method=socket")
             .arg(format!("--auth-root-socket-user={}", self.me()))
@@ -55,8 +57,9 @@ impl Server {
             .expect("this test needs MariaDB: apt-get install mariadb-server");
         assert!(
             output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
         );
     }
 
@@ -70,6 +73,7 @@ impl Server {
         let process = Command::new(daemon)
             .arg("--no-defaults")
             .arg(format!("--datadir={}", self.path("data")))
+            .arg(format!("--tmpdir={}", self.folder.path().display()))
             .arg(format!("--socket={}", self.path("socket")))
             .arg(format!("--pid-file={}", self.path("pid")))
             .arg(format!("--user={}", self.me()))
