@@ -1,6 +1,8 @@
 //! Rooms keep their doors: `model` imports none of the others, `drive` and `show` import `model` and never each
 //! other, `lab` imports `model` and the transport of `drive`, `cli` imports all.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+
 use std::path::{Path, PathBuf};
 
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {
