@@ -59,6 +59,7 @@ struct Cloud {
     scripts: Arc<Mutex<Vec<(&'static str, String)>>>,
     folder: TempDir,
     engine: Engine,
+    seen: Recorder,
     end: BusEnd,
 }
 
@@ -117,6 +118,7 @@ impl Cloud {
             scripts,
             folder,
             engine,
+            seen: recorder,
             end,
         };
         cloud.listen();
@@ -197,9 +199,8 @@ impl Cloud {
         let arrived = self.end.close();
         assert!(arrived.illegal.is_empty(), "{:?}", arrived.illegal);
         let journal = std::fs::read_to_string(journal).unwrap();
-        let envelope = |line| serde_json::from_str::<Envelope>(line).unwrap().event;
         Over {
-            events: journal.lines().map(envelope).collect(),
+            events: self.seen.0.lock().unwrap().clone(),
             journal,
             totals: arrived.summary.finished.unwrap().totals,
         }
@@ -647,6 +648,20 @@ async fn secrets_in_a_failing_scripts_output_stay_out_of_the_journal() {
         over.problem("leak")
     );
     assert!(over.count(|event| matches!(event, Event::Output { .. })) >= 2);
+}
+
+#[tokio::test]
+async fn how_far_a_script_is_becomes_progress_and_not_output() {
+    let cloud = Cloud::of(&["a"]).await;
+    let says = "echo begins; echo provision-progress 1 2 packages; exit 1";
+    cloud
+        .apply(&plan([(cloud.mark("step", "a", "x", says), &[])]))
+        .await;
+    let over = cloud.close();
+    let half = |event: &Event| matches!(event, Event::Progress { amount: Some(amount), .. } if (amount.done, amount.total) == (1, Some(2)));
+    assert_eq!(over.count(half), 1);
+    assert_eq!(over.count(|event| matches!(event, Event::Output { .. })), 1);
+    assert_eq!(over.problem("step").tail, ["begins"]);
 }
 
 // ── Cut connections, and requests to stop ───────────────────────────────────────────────────────

@@ -486,9 +486,10 @@ fn what_platforms_name_has_been_seen_on_their_hosts() {
                 .any(|ending| text.ends_with(ending));
             let is_path = text.starts_with('/') && !text.contains(' ') && !text.ends_with('/');
             let kind = match key.as_str() {
+                _ if text.starts_with("/var/lib/provision") => continue,
+                _ if is_path => "paths",
                 "packages" | "library" => "packages",
                 "group" | "owner" => "groups",
-                _ if is_path => "paths",
                 _ if is_unit && !text.contains('/') => "units",
                 _ => continue,
             };

@@ -53,13 +53,17 @@ async fn work(run: &Run, args: &ApplyArgs, ending: &mut Ending) -> Result<Exit, 
         ending.next = Some(again(run));
         return Err(worst);
     }
+    if !whole {
+        ending.next = Some(again(run));
+        return Ok(Exit::Done);
+    }
     ending.urls = urls(run);
     ending.credentials = credentials::write(run);
     ending.next = Some(format!(
         "provision verify --answer-file {}",
         run.answer_file.display()
     ));
-    if args.no_verify || !whole {
+    if args.no_verify {
         return Ok(Exit::Done);
     }
     // Nothing was changed: a run that only confirms does not boot an instance again.

@@ -9,7 +9,7 @@ use super::openstack::with_causes;
 use super::transport::{Command, ConnectError, RunError, Stream};
 use super::world::{AskError, World};
 use crate::model::edit::Edit;
-use crate::model::event::{self, Event, Problem, TAIL_LINES};
+use crate::model::event::{self, Amount, AmountUnit, Event, Problem, TAIL_LINES};
 use crate::model::plan::Step;
 use crate::model::resource::{Change, Diff, Op, Resource};
 
@@ -162,14 +162,26 @@ async fn run(
         .session(step.host())
         .map_err(|error| Failure::asking(step, &error))?;
     let (bus, id, host) = (bus.clone(), step.id().clone(), step.host().to_owned());
+    let started = Instant::now();
     let sink = Arc::new(move |stream, line: &str| {
+        let (step, host) = (id.clone(), host.clone());
+        if let Some(amount) = progress(line) {
+            let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            bus.send(Event::Progress {
+                step,
+                host,
+                elapsed_ms,
+                amount: Some(amount),
+            });
+            return;
+        }
         let stream = match stream {
             Stream::Stdout => event::Stream::Stdout,
             Stream::Stderr => event::Stream::Stderr,
         };
         bus.send(Event::Output {
-            step: id.clone(),
-            host: host.clone(),
+            step,
+            host,
             stream,
             line: line.into(),
         });
@@ -182,19 +194,37 @@ async fn run(
         .run(command)
         .await
         .map_err(|error| not_to_its_end(step, &error))?;
+    let mut tail = output.last_lines(TAIL_LINES);
+    tail.retain(|line| progress(line).is_none());
     if output.success() {
-        return Ok(output.last_lines(TAIL_LINES));
+        return Ok(tail);
     }
     let mut failed = Failure::new(
         step,
         "step::status",
         format!("the command ended with status {}", output.status),
     );
-    failed.problem.tail = output.last_lines(TAIL_LINES);
+    failed.problem.tail = tail;
     Err(failed.help(format!(
         "mend the cause on {} and run the same command again: it goes on from here",
         step.host()
     )))
+}
+
+/// A line by which a script tells how far it is, and nothing else: `provision-progress 12 41 packages`.
+fn progress(line: &str) -> Option<Amount> {
+    let mut words = line.strip_prefix("provision-progress ")?.split(' ');
+    let mut number = || words.next()?.parse::<u64>().ok();
+    let (done, total) = (number()?, number()?);
+    Some(Amount {
+        done,
+        total: (total > 0).then_some(total),
+        unit: match words.next()? {
+            "packages" => AmountUnit::Packages,
+            "bytes" => AmountUnit::Bytes,
+            _ => AmountUnit::Items,
+        },
+    })
 }
 
 /// The command was cut off, by its deadline or with the connection.
@@ -337,4 +367,36 @@ async fn reboot(world: &World, step: &Step, until: Instant) -> Result<(), Failur
             ))
         })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_read_from_its_own_lines_only() {
+        let packages = |done, total| Amount {
+            done,
+            total,
+            unit: AmountUnit::Packages,
+        };
+        let read = |line| progress(line);
+        assert_eq!(
+            read("provision-progress 12 41 packages"),
+            Some(packages(12, Some(41)))
+        );
+        assert_eq!(
+            read("provision-progress 1 0 packages"),
+            Some(packages(1, None))
+        );
+        for line in [
+            "Setting up nova-api (2:31)",
+            "provision-progress",
+            "provision-progress 1 packages",
+            "provision-progress 1 2",
+            " provision-progress 1 2 packages",
+        ] {
+            assert_eq!(read(line), None, "{line}");
+        }
+    }
 }

@@ -14,7 +14,24 @@ setsid sh /run/provision/packages.sh >> "$log" 2>&1 < /dev/null &
 worker=$!
 echo "$worker" > /run/provision/packages.pid
 exec 9>&-
-tail -n +1 -f -s 0.2 --pid="$worker" "$log"
+# Counts the packages that are set up, for displays.
+count() {
+    finished=0 total=0
+    while IFS= read -r line; do
+        printf '%s\n' "$line"
+        case $line in
+            [0-9]*' upgraded, '[0-9]*' newly installed, '*)
+                total=${line#*, }
+                total=$((${line%% *} + ${total%% *}))
+                ;;
+            'Setting up '*)
+                finished=$((finished + 1))
+                echo "provision-progress $finished $total packages"
+                ;;
+        esac
+    done
+}
+tail -n +1 -f -s 0.2 --pid="$worker" "$log" | count
 wait "$worker"
 status=$?
 cat /run/provision/packages.failure >&2
