@@ -553,6 +553,26 @@ async fn a_step_is_tried_as_often_as_it_may_be() {
     assert_eq!(over.count(retried), 1);
 }
 
+/// A deadline beyond the end of time is such a fault: no playbook has one.
+#[tokio::test]
+async fn a_fault_of_ours_ends_one_step_only() {
+    let cloud = Cloud::of(&["a"]).await;
+    let mut broken = cloud.mark("broken", "a", "x", "");
+    broken.deadline = u64::MAX;
+    let tally = cloud
+        .apply(&plan([
+            (broken, &[]),
+            (cloud.mark("next", "a", "x", ""), &["broken"]),
+            (cloud.mark("beside", "a", "y", ""), &[]),
+        ]))
+        .await;
+    assert_eq!(
+        (tally.changed, tally.failed, tally.skipped, tally.cancelled),
+        (1, 1, 1, 0)
+    );
+    assert_eq!(cloud.close().problem("broken").code, "fault::panic");
+}
+
 #[tokio::test]
 async fn a_deadline_that_passes_is_told_from_other_failures() {
     let cloud = Cloud::of(&["a"]).await;

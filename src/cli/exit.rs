@@ -19,7 +19,7 @@ pub enum Exit {
     StepFailed,
     /// The cloud is not well, or the proof failed.
     VerifyFailed,
-    /// A deadline passed.
+    /// Deadlines of steps passed, and nothing else failed.
     Deadline,
     /// Another run holds the lock of this cloud.
     Locked,
@@ -74,7 +74,7 @@ impl Exit {
             Self::Unreachable => "a host was not reached, or refused the login",
             Self::StepFailed => "a step failed",
             Self::VerifyFailed => "the cloud is not well, or its proof failed",
-            Self::Deadline => "a deadline passed",
+            Self::Deadline => "deadlines of steps passed, and nothing else failed",
             Self::Locked => "another run holds the lock of this cloud",
             Self::ChangesPending => "changes are pending (`plan --detailed-exitcode`)",
             Self::Stopped => "stopped by the user",

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Failure};
@@ -172,7 +172,7 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Tally {
     let changes = Arc::new(Changes::new(plan));
     let mut states = vec![State::Open; plan.steps.len()];
     let mut tally = Tally::default();
-    let mut running = JoinSet::new();
+    let mut running = Running::default();
     announce(engine, plan, &verdicts);
     let mut verdicts = verdicts;
     loop {
@@ -186,13 +186,16 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Tally {
             &mut tally,
         );
         let finished = tokio::select! {
-            finished = running.join_next() => finished,
+            finished = running.tasks.join_next_with_id() => finished,
             () = engine.stop_now.cancelled() => None,
         };
         let Some(finished) = finished else { break };
-        // A panic inside a step is a fault of ours; its step stays open and is reported as cancelled.
-        let Ok((index, outcome, elapsed)) = finished else {
-            continue;
+        let (index, outcome, elapsed) = match finished {
+            Ok((_, finished)) => finished,
+            Err(error) => match running.steps.get(&error.id()) {
+                Some(index) => (*index, panicked(&plan.steps[*index]), Duration::ZERO),
+                None => continue,
+            },
         };
         states[index] = match outcome {
             Outcome::Unchanged { .. } | Outcome::Changed { .. } => State::Good,
@@ -200,7 +203,7 @@ pub async fn apply(engine: &Engine, plan: &Plan, verdicts: Verdicts) -> Tally {
         };
         finish(engine, &plan.steps[index], outcome, elapsed, &mut tally);
     }
-    running.shutdown().await;
+    running.tasks.shutdown().await;
     for (index, step) in plan.steps.iter().enumerate() {
         if matches!(states[index], State::Open | State::Running) {
             finish(engine, step, Outcome::Cancelled, Duration::ZERO, &mut tally);
@@ -245,7 +248,25 @@ fn finish(engine: &Engine, step: &Step, outcome: Outcome, elapsed: Duration, tal
     });
 }
 
+/// A fault of ours inside one step ends that step, and no other.
+fn panicked(step: &Step) -> Outcome {
+    let failed = Failure::new(step, "fault::panic", "a fault of provision itself");
+    Outcome::Failed {
+        problem: failed
+            .help("report it, please, with the output of this run")
+            .problem,
+    }
+}
+
 type Finished = (usize, Outcome, Duration);
+
+/// The steps under way.
+#[derive(Debug, Default)]
+struct Running {
+    tasks: JoinSet<Finished>,
+    /// Which step a task is for, since one that panics does not say so.
+    steps: BTreeMap<Id, usize>,
+}
 
 /// Starts every step whose needs are met; skips those whose needs have failed.
 fn start_ready(
@@ -254,7 +275,7 @@ fn start_ready(
     states: &mut [State],
     verdicts: &mut Verdicts,
     changes: &Arc<Changes>,
-    running: &mut JoinSet<Finished>,
+    running: &mut Running,
     tally: &mut Tally,
 ) {
     // Needs stand before what needs them, so one pass settles everything that follows from a failure.
@@ -291,11 +312,12 @@ fn start_ready(
             });
             let (engine, step, changes) = (engine.clone(), step.clone(), Arc::clone(changes));
             let verdict = verdicts[index].take();
-            running.spawn(async move {
+            let task = running.tasks.spawn(async move {
                 let started = Instant::now();
                 let outcome = work(&engine, &step, verdict, &changes).await;
                 (index, outcome, started.elapsed())
             });
+            running.steps.insert(task.id(), index);
         }
     }
 }
