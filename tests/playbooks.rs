@@ -137,7 +137,7 @@ fn clouds(library: &Library, platform: &str) -> Vec<(String, Cloud)> {
 const KINDS: [(&str, &str); 2] = [
     (
         "container",
-        "cpus 2\nmemory_kib 6291456\nvirt systemd-nspawn\nkvm no\ncgroup 2\nopenvswitch no\n\
+        "cpus 2\nmemory_kib 6291456\nvirt systemd-nspawn\nkvm no\ncgroup 1\nopenvswitch no\n\
          selinux disabled\nclock no\n",
     ),
     (
