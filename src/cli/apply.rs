@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::args::ApplyArgs;
 use super::exit::Exit;
-use super::run::{Ending, Ready, Run};
+use super::run::{self, Ending, Ready, Run};
 use super::{credentials, image, plan, verify};
 use crate::drive::engine;
 use crate::model::event::{Mode, NamedUrl};
@@ -12,15 +12,10 @@ use crate::model::plan::Selection;
 
 /// Makes it so.
 pub(crate) async fn apply(args: ApplyArgs) -> ExitCode {
-    let run = match Run::open(&args.cloud, Mode::Apply) {
-        Ok(run) => run,
-        Err(exit) => return exit.into(),
-    };
-    let mut ending = Ending::default();
-    let exit = match work(&run, &args, &mut ending).await {
-        Ok(exit) | Err(exit) => exit,
-    };
-    run.close(exit, ending)
+    run::over(&args.cloud, Mode::Apply, async |run, ending| {
+        work(run, &args, ending).await
+    })
+    .await
 }
 
 async fn work(run: &Run, args: &ApplyArgs, ending: &mut Ending) -> Result<Exit, Exit> {

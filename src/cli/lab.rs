@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::args::{CloudArgs, LabCommand};
 use super::exit::Exit;
-use super::run::{Ending, Run};
+use super::run;
 use super::{reach, say};
 use crate::drive::bus::Bus;
 use crate::lab::{self, Happening, LabError, Places, Progress};
@@ -35,19 +35,17 @@ pub(crate) async fn lab(command: LabCommand) -> ExitCode {
 }
 
 async fn up(args: &CloudArgs) -> ExitCode {
-    let run = match Run::open(args, Mode::Lab) {
-        Ok(run) => run,
-        Err(exit) => return exit.into(),
-    };
-    let distro = match &run.cloud.platform {
-        PlatformChoice::Named(name) => name.split('-').next().unwrap_or_default().to_owned(),
-        PlatformChoice::Auto => "debian13".to_owned(),
-    };
-    let exit = match reach::lab_up(&run.cloud, &distro, &run.bus).await {
-        Ok(_) => Exit::Done,
-        Err(problem) => run.problem(Exit::StepFailed, problem),
-    };
-    run.close(exit, Ending::default())
+    run::over(args, Mode::Lab, async |run, _| {
+        let distro = match &run.cloud.platform {
+            PlatformChoice::Named(name) => name.split('-').next().unwrap_or_default(),
+            PlatformChoice::Auto => "debian13",
+        };
+        match reach::lab_up(&run.cloud, distro, &run.bus).await {
+            Ok(_) => Ok(Exit::Done),
+            Err(problem) => Err(run.problem(Exit::StepFailed, problem)),
+        }
+    })
+    .await
 }
 
 async fn down(name: &str) -> Result<(), LabError> {

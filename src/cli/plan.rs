@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::args::{PlanArgs, SelectArgs};
 use super::exit::Exit;
-use super::run::{Ending, Ready, Run};
+use super::run::{self, Ending, Ready, Run};
 use super::{image, say};
 use crate::drive::engine;
 use crate::model::event::{Mode, Problem};
@@ -24,15 +24,10 @@ impl From<&SelectArgs> for Selection {
 
 /// Shows what would change.
 pub(crate) async fn plan(args: PlanArgs) -> ExitCode {
-    let run = match Run::open(&args.cloud, Mode::Plan) {
-        Ok(run) => run,
-        Err(exit) => return exit.into(),
-    };
-    let mut ending = Ending::default();
-    let exit = match work(&run, &args, &mut ending).await {
-        Ok(exit) | Err(exit) => exit,
-    };
-    run.close(exit, ending)
+    run::over(&args.cloud, Mode::Plan, async |run, ending| {
+        work(run, &args, ending).await
+    })
+    .await
 }
 
 async fn work(run: &Run, args: &PlanArgs, ending: &mut Ending) -> Result<Exit, Exit> {

@@ -75,12 +75,29 @@ pub(crate) struct Ending {
     pub(crate) junit: Option<PathBuf>,
 }
 
+/// Opens a run, does `work` in it, and closes it again whatever came of that.
+pub(crate) async fn over(
+    args: &CloudArgs,
+    mode: Mode,
+    work: impl AsyncFnOnce(&Run, &mut Ending) -> Result<Exit, Exit>,
+) -> ExitCode {
+    let run = match Run::open(args, mode) {
+        Ok(run) => run,
+        Err(exit) => return exit.into(),
+    };
+    let mut ending = Ending::default();
+    let exit = match work(&run, &mut ending).await {
+        Ok(exit) | Err(exit) => exit,
+    };
+    run.close(exit, ending)
+}
+
 impl Run {
     /// Reads and checks the answer file, takes the cloud's lock and opens the journal.
     ///
     /// # Errors
     /// Said already; what remains is the exit code.
-    pub(crate) fn open(args: &CloudArgs, mode: Mode) -> Result<Self, Exit> {
+    fn open(args: &CloudArgs, mode: Mode) -> Result<Self, Exit> {
         let library = Library::load(args.library.as_deref())
             .map_err(|error| say::error(Exit::Usage, "library", &error, None))?;
         let (path, cloud) = answer_file::load(args.answer_file.as_deref(), &library)?;
@@ -381,7 +398,7 @@ impl Run {
     }
 
     /// Ends the run: the last event, the report, the exit code.
-    pub(crate) fn close(self, exit: Exit, ending: Ending) -> ExitCode {
+    fn close(self, exit: Exit, ending: Ending) -> ExitCode {
         let exit = if self.is_stopped() && exit != Exit::Done {
             Exit::Stopped
         } else {

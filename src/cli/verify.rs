@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::args::{CloudArgs, VerifyArgs};
 use super::exit::Exit;
 use super::image;
-use super::run::{Ending, Ready, Run};
+use super::run::{self, Ending, Ready, Run};
 use crate::drive::engine::{self, Engine};
 use crate::drive::health as checks;
 use crate::model::event::{Mode, Problem};
@@ -16,74 +16,48 @@ const AFTER_REBOOT: u64 = 240;
 
 /// Looks whether the hosts can become this cloud.
 pub(crate) async fn preflight(args: CloudArgs) -> ExitCode {
-    let run = match Run::open(&args, Mode::Preflight) {
-        Ok(run) => run,
-        Err(exit) => return exit.into(),
-    };
-    let exit = match run.reach(image::planned(&run)).await {
-        Ok(ready) => ready.worst,
-        Err(exit) => exit,
-    };
-    run.close(exit, Ending::default())
+    let look = async |run: &Run, _: &mut Ending| Ok(run.reach(image::planned(run)).await?.worst);
+    run::over(&args, Mode::Preflight, look).await
 }
 
 /// Asks every service how it is.
 pub(crate) async fn status(args: CloudArgs) -> ExitCode {
-    let run = match Run::open(&args, Mode::Status) {
-        Ok(run) => run,
-        Err(exit) => return exit.into(),
-    };
-    let exit = match run.reach(image::planned(&run)).await {
-        Ok(Ready {
+    run::over(&args, Mode::Status, async |run, _| {
+        let Ready {
             engine,
             mut expanded,
             worst,
-        }) => {
-            expanded
-                .checks
-                .iter_mut()
-                .for_each(|check| check.patience = 0);
-            let bad = checks::check(&engine, &expanded.checks).await;
-            if bad > 0 { Exit::VerifyFailed } else { worst }
-        }
-        Err(exit) => exit,
-    };
-    run.close(exit, Ending::default())
+        } = run.reach(image::planned(run)).await?;
+        expanded
+            .checks
+            .iter_mut()
+            .for_each(|check| check.patience = 0);
+        let bad = checks::check(&engine, &expanded.checks).await;
+        Ok(if bad > 0 { Exit::VerifyFailed } else { worst })
+    })
+    .await
 }
 
 /// Asks every service how it is, and proves the cloud by an instance.
 pub(crate) async fn verify(args: VerifyArgs) -> ExitCode {
-    let run = match Run::open(&args.cloud, Mode::Verify) {
-        Ok(run) => run,
-        Err(exit) => return exit.into(),
-    };
-    let exit = match run.reach(image::planned(&run)).await {
-        Ok(Ready {
+    run::over(&args.cloud, Mode::Verify, async |run, ending| {
+        ending.junit.clone_from(&args.junit);
+        let Ready {
             engine,
             mut expanded,
             worst,
-        }) => {
-            if args.after_reboot {
-                expanded
-                    .checks
-                    .iter_mut()
-                    .for_each(|check| check.patience += AFTER_REBOOT);
-            }
-            let keep = args.keep || run.cloud.proof.keep;
-            match health(&run, &engine, &expanded, run.cloud.proof.enabled, keep).await {
-                Ok(_) => worst,
-                Err(exit) => exit,
-            }
+        } = run.reach(image::planned(run)).await?;
+        if args.after_reboot {
+            expanded
+                .checks
+                .iter_mut()
+                .for_each(|check| check.patience += AFTER_REBOOT);
         }
-        Err(exit) => exit,
-    };
-    run.close(
-        exit,
-        Ending {
-            junit: args.junit,
-            ..Ending::default()
-        },
-    )
+        let (proof, keep) = (run.cloud.proof.enabled, args.keep || run.cloud.proof.keep);
+        health(run, &engine, &expanded, proof, keep).await?;
+        Ok(worst)
+    })
+    .await
 }
 
 /// The checks, and then the proof: made, and removed again whatever came of it.
