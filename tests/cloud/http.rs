@@ -43,8 +43,29 @@ pub(crate) fn request(
     stream.set_read_timeout(Some(Duration::from_secs(90)))?;
     stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
     let mut text = Vec::new();
-    stream.read_to_end(&mut text)?;
+    let mut part = [0; 16 << 10];
+    // Not every server closes the connection when it is asked to.
+    while !is_whole(&text) {
+        match stream.read(&mut part)? {
+            0 => break,
+            read => text.extend_from_slice(&part[..read]),
+        }
+    }
     parse(&text).ok_or_else(|| std::io::Error::other("not a reply"))
+}
+
+/// Whether all is there that the head promises.
+fn is_whole(reply: &[u8]) -> bool {
+    let end = reply.windows(4).position(|four| four == b"\r\n\r\n");
+    let Some(end) = end else { return false };
+    let head = String::from_utf8_lossy(&reply[..end]).to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"));
+    match length.and_then(|length| length.trim().parse::<usize>().ok()) {
+        Some(length) => reply.len() >= end + 4 + length,
+        None => reply.ends_with(b"0\r\n\r\n") || head.contains(" 204 "),
+    }
 }
 
 fn parse(reply: &[u8]) -> Option<Reply> {
