@@ -106,9 +106,8 @@ impl Run {
         };
         let state = CloudState::open(cloud.name.as_str()).map_err(fault("state"))?;
         let name = cloud.name.as_str();
-        let directory = RunDirectory::create(state.all(), name)
-            .map_err(|error| say::error(Exit::Fault, "state", &error, None))?;
-        let lock = CloudLock::take(state.all(), name, directory.id()).map_err(|error| {
+        let id = RunDirectory::new_id();
+        let lock = CloudLock::take(state.all(), name, &id).map_err(|error| {
             say::error(
                 Exit::Locked,
                 "lock",
@@ -116,6 +115,8 @@ impl Run {
                 Some("wait for the other run, or stop it"),
             )
         })?;
+        let directory = RunDirectory::create(state.all(), name, &id)
+            .map_err(|error| say::error(Exit::Fault, "state", &error, None))?;
         let secrets = secrets::load(
             &state.file("secrets.toml"),
             &library.secrets(),

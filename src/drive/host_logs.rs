@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_step_can_be_followed_with_grep() {
         let state = tempfile::tempdir().unwrap();
-        let directory = RunDirectory::create(state.path(), "lab").unwrap();
+        let directory = RunDirectory::create(state.path(), "lab", "run").unwrap();
         let mut logs = HostLogs::new(directory.clone());
         let step = StepId::new("nova", "api", None, "c");
         let events = [

@@ -39,11 +39,17 @@ pub enum RunDirectoryError {
 }
 
 impl RunDirectory {
-    /// Makes the directory of a new run of `cloud` under `state`, and points `latest` at it.
+    /// An id for a run that begins now. It sorts by time.
+    pub fn new_id() -> String {
+        new_id(Timestamp::now(), &mut rand::rng())
+    }
+
+    /// Makes the directory of the new run `id` of `cloud` under `state`, and points `latest` at it. Whoever does
+    /// it holds the cloud's lock, so that `latest` is a run that was really begun.
     ///
     /// # Errors
     /// A directory cannot be made.
-    pub fn create(state: &Path, cloud: &str) -> Result<Self, RunDirectoryError> {
+    pub fn create(state: &Path, cloud: &str, id: &str) -> Result<Self, RunDirectoryError> {
         let runs = runs(state, cloud);
         let make = |path: &Path, source| RunDirectoryError::Make {
             path: path.to_owned(),
@@ -53,18 +59,13 @@ impl RunDirectory {
             .recursive(true)
             .create(&runs)
             .map_err(|e| make(&runs, e))?;
-        loop {
-            let id = new_id(Timestamp::now(), &mut rand::rng());
-            let path = runs.join(&id);
-            match private().create(&path) {
-                Ok(()) => {
-                    point_latest(&runs, &id).map_err(|e| make(&runs.join(LATEST), e))?;
-                    return Ok(Self { path, id });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(make(&path, error)),
-            }
-        }
+        let path = runs.join(id);
+        private().create(&path).map_err(|e| make(&path, e))?;
+        point_latest(&runs, id).map_err(|e| make(&runs.join(LATEST), e))?;
+        Ok(Self {
+            path,
+            id: id.to_owned(),
+        })
     }
 
     /// The run of `cloud` that is `wanted`: `latest`, an id, or the beginning of one id.
@@ -185,8 +186,9 @@ mod tests {
     #[test]
     fn a_new_run_is_private_and_the_latest() {
         let state = tempfile::tempdir().unwrap();
-        let first = RunDirectory::create(state.path(), "lab").unwrap();
-        let second = RunDirectory::create(state.path(), "lab").unwrap();
+        let create = || RunDirectory::create(state.path(), "lab", &RunDirectory::new_id()).unwrap();
+        let first = create();
+        let second = create();
         assert_ne!(first, second);
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(second.path()), 0o700);

@@ -425,7 +425,13 @@ fn stop_at_once(mut run: Running) -> Ended {
 
 fn lock_held(lab: &Cloud) {
     let first = start_sleeping(lab, 302);
+    let latest = lab.latest();
     let second = apply(lab, &mark("lock")).expect(Exit::Locked.code());
+    assert_eq!(
+        lab.latest(),
+        latest,
+        "a run that was not begun is no latest run"
+    );
     tells(&second, &[LAB, &format!("process {}", first.id())]);
     stop_at_once(first);
 }
