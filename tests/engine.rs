@@ -17,14 +17,15 @@ use std::time::Duration;
 use provision::drive::bus::{Bus, BusEnd};
 use provision::drive::confirmed::{self, Unconfirmed};
 use provision::drive::engine::{self, Engine, Tally};
+use provision::drive::health;
 use provision::drive::journal::Journal;
 use provision::drive::openstack::{Administrator, OpenStack};
 use provision::drive::transport::{Connector, Secret, Session, Target};
 use provision::drive::world::World;
 use provision::model::event::{
-    self, Envelope, Event, Mode, Outcome, Problem, RunStarted, StepId, Verdict,
+    self, CheckOutcome, Envelope, Event, Mode, Outcome, Problem, RunStarted, StepId, Verdict,
 };
-use provision::model::plan::{Plan, Step};
+use provision::model::plan::{Check, Plan, Step};
 use provision::model::redact::Redactor;
 use provision::model::resource::{Diff, Resource};
 use provision::model::sink::Sink;
@@ -767,6 +768,81 @@ async fn the_second_request_to_stop_ends_what_runs_on_the_host() {
     assert_eq!(cloud.lines("log"), [""; 0]);
     let over = cloud.close();
     assert_eq!(*over.outcome("running"), Outcome::Cancelled);
+}
+
+// ── Health ──────────────────────────────────────────────────────────────────────────────────────
+
+fn check(host: &str, name: &str, patience: u64, script: &str) -> Check {
+    let wait = json!({ "wait": { "says": "it is well", "until": { "script": script } } });
+    Check {
+        service: "x".into(),
+        name: name.into(),
+        host: host.into(),
+        resource: serde_json::from_value(wait).unwrap(),
+        patience,
+        help: "look there".into(),
+    }
+}
+
+/// The hosts wait for each other: asked one after another, none would ever answer.
+#[tokio::test]
+async fn checks_ask_all_hosts_at_once_and_each_host_once() {
+    let cloud = Cloud::of(&["a", "b"]).await;
+    let (there, back) = (cloud.pipe("there"), cloud.pipe("back"));
+    let checks = [
+        check("a", "one", 0, &format!("echo > {there}; cat {back}")),
+        check("a", "two", 0, "echo all of it"),
+        check("b", "one", 0, &format!("cat {there}; echo > {back}")),
+    ];
+    let bad = tokio::time::timeout(
+        Duration::from_secs(50),
+        health::check(&cloud.engine, &checks),
+    );
+    assert_eq!(bad.await.unwrap(), 0);
+    assert_eq!((cloud.scripts_of("a"), cloud.scripts_of("b")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_check_is_asked_until_it_is_well_or_its_patience_is_over() {
+    let cloud = Cloud::of(&["a"]).await;
+    let (rounds, other) = (cloud.place("rounds"), cloud.place("other"));
+    let checks = [
+        check(
+            "a",
+            "slow",
+            60,
+            &format!("echo >> {rounds}; [ $(wc -l < {rounds}) -ge 2 ]"),
+        ),
+        check(
+            "a",
+            "bad",
+            0,
+            &format!("echo >> {other}; echo no such table; false"),
+        ),
+    ];
+    assert_eq!(health::check(&cloud.engine, &checks).await, 1);
+    assert_eq!(
+        (cloud.lines("rounds").len(), cloud.lines("other").len()),
+        (2, 1)
+    );
+    let over = cloud.close();
+    let told: Vec<_> = over
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Checked { check, outcome, .. } => Some((check.as_str(), outcome.clone())),
+            _ => None,
+        })
+        .collect();
+    let cause = "not so: it is well: no such table".to_owned();
+    let bad = CheckOutcome::Bad {
+        cause,
+        help: "look there".into(),
+    };
+    let well = CheckOutcome::Ok {
+        seen: Some("it is well".into()),
+    };
+    assert_eq!(told, [("bad", bad), ("slow", well)]);
 }
 
 // ── Objects of services ─────────────────────────────────────────────────────────────────────────

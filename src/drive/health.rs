@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::world::{AskError, World};
 use crate::model::edit::Edit;
 use crate::model::event::{CheckOutcome, Event};
+use crate::model::facts::Facts;
 use crate::model::plan::Check;
 use crate::model::probe::Probe;
 use crate::model::resource::{Answer, Diff, Question};
@@ -54,16 +55,7 @@ pub async fn check(engine: &Engine, checks: &[Check]) -> usize {
 
 /// One answer for each check; the hosts' own questions in one round trip a host.
 async fn round(world: &World, checks: &[&Check]) -> Vec<CheckOutcome> {
-    let mut probes: BTreeMap<&str, Vec<Probe>> = BTreeMap::new();
-    for check in checks {
-        if let Question::Host(own) = check.resource.question() {
-            probes.entry(&check.host).or_default().extend(own);
-        }
-    }
-    let mut facts = BTreeMap::new();
-    for (host, own) in probes {
-        facts.insert(host, world.probe(host, &own).await);
-    }
+    let facts = probe_hosts(world, checks).await;
     let mut asked = JoinSet::new();
     let mut outcomes = Vec::with_capacity(checks.len());
     for (index, check) in checks.iter().enumerate() {
@@ -90,6 +82,28 @@ async fn round(world: &World, checks: &[&Check]) -> Vec<CheckOutcome> {
         outcomes[index] = outcome;
     }
     outcomes
+}
+
+/// All hosts at once, each in one round trip.
+async fn probe_hosts(
+    world: &World,
+    checks: &[&Check],
+) -> BTreeMap<String, Result<Facts, AskError>> {
+    let mut probes: BTreeMap<String, Vec<Probe>> = BTreeMap::new();
+    for check in checks {
+        if let Question::Host(own) = check.resource.question() {
+            probes.entry(check.host.clone()).or_default().extend(own);
+        }
+    }
+    let mut asked = JoinSet::new();
+    for (host, own) in probes {
+        let world = world.clone();
+        asked.spawn(async move {
+            let facts = world.probe(&host, &own).await;
+            (host, facts)
+        });
+    }
+    asked.join_all().await.into_iter().collect()
 }
 
 fn outcome(help: &str, verdict: Result<Diff, AskError>) -> CheckOutcome {
