@@ -313,9 +313,11 @@ fn dashboard(cloud: &Cloud) {
     assert!(browser.title().contains("Instances"), "{}", browser.title());
 }
 
-/// A settings file, a unit and an endpoint are changed behind our back.
+/// Two settings files, a unit and an endpoint are changed behind our back.
 fn drift(cloud: &Cloud) {
     let file = "/etc/glance/glance-api.conf";
+    let open = "/etc/chrony/chrony.conf";
+    cloud.ask("controller", &format!("echo '# changed by hand' >> {open}"));
     cloud.ask("controller", &format!("echo '# changed by hand' >> {file}"));
     cloud.ask(
         "compute1",
@@ -329,7 +331,12 @@ fn drift(cloud: &Cloud) {
     assert_eq!(gone.status, 204);
 
     let plan = cloud.run(&["plan", "--detailed-exitcode"], 2).expect(10);
-    for text in [file, "-# changed by hand", "neutron-openvswitch-agent"] {
+    for text in [
+        file,
+        open,
+        "-# changed by hand",
+        "neutron-openvswitch-agent",
+    ] {
         assert!(
             plan.out.contains(text),
             "the plan does not show {text}: {}",
@@ -365,18 +372,21 @@ fn drift(cloud: &Cloud) {
         "active"
     );
     assert_eq!(
-        cloud.ask("controller", &format!("grep -c 'by hand' {file} || true")),
+        cloud.ask(
+            "controller",
+            &format!("cat {file} {open} | grep -c 'by hand' || true")
+        ),
         "0"
     );
     admin.only(&list, "endpoints");
     nothing_is_pending(cloud);
 }
 
-/// Three things were changed; Glance is started again because of the first.
+/// Four things were changed; two services are started again because of the files.
 #[track_caller]
 fn assert_drift(steps: &[&str]) {
     let about = |part: &str| steps.iter().any(|step| step.starts_with(part));
-    assert!(about("glance/config"), "{steps:?}");
+    assert!(about("glance/config") && about("time/config"), "{steps:?}");
     assert!(about("placement/endpoints"), "{steps:?}");
     assert!(
         steps.iter().any(|step| step.contains("@compute1")),
@@ -387,6 +397,7 @@ fn assert_drift(steps: &[&str]) {
             "glance/config",
             "glance/unit",
             "glance/answers",
+            "time/",
             "placement/endpoints",
         ]
         .iter()
