@@ -409,7 +409,7 @@ fn assert_drift(steps: &[&str]) {
 
 /// Takes something away that takes a while to bring back.
 fn take_dashboard_away(cloud: &Cloud) {
-    let remove = "DEBIAN_FRONTEND=noninteractive apt-get -qy purge openstack-dashboard openstack-dashboard-common \
+    let remove = "DEBIAN_FRONTEND=noninteractive apt-get -qy purge openstack-dashboard openstack-dashboard-apache \
                   python3-django-horizon >/dev/null 2>&1 && rm -rf /var/lib/openstack-dashboard";
     cloud.ask("controller", remove);
 }
