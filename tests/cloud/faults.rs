@@ -383,7 +383,7 @@ fn nobody_sleeps(lab: &Cloud, seconds: u32) {
 
 fn step_that_takes_too_long(lab: &Cloud) {
     let started = Instant::now();
-    let ended = apply(lab, &sleeping(301, 3)).expect(Exit::StepFailed.code());
+    let ended = apply(lab, &sleeping(301, 3)).expect(Exit::Deadline.code());
     assert!(
         started.elapsed() < Duration::from_secs(60),
         "{}",
