@@ -1,6 +1,6 @@
 //! The answer file as a JSON schema: for editors, and for [`super::shape`], which checks by it.
 //!
-//! Made from the types in [`super::schema`] and from what is [`Known`]: services and their settings are
+//! Made from the types in [`super::schema`](mod@super::schema) and from what is [`Known`]: services and their settings are
 //! data, so their tables are added here.
 
 use schemars::generate::SchemaSettings;

@@ -2,7 +2,7 @@
 //!
 //! A playbook is a TOML file in `playbooks/`; its file name is its name. `playbooks/contents.toml`
 //! lists them in the order in which an install is told. [`schema`] is the shape of a file;
-//! [`render`] fills in templates; [`expand`] turns playbooks, a cloud and a platform into steps.
+//! [`render`] fills in templates; [`expand()`] turns playbooks, a cloud and a platform into steps.
 //!
 //! ```toml
 //! title = "Image service"

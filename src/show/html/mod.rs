@@ -1,7 +1,7 @@
 //! The report of a run: one HTML file that needs nothing else, for reading, sending and printing.
 //!
 //! Here the run becomes the data that `templates/report/` lays out; the drawings are worked out as
-//! geometry in [`topology`] and [`timeline`], so that the templates only place what they are given. It uses
+//! geometry in `topology` and `timeline`, so that the templates only place what they are given. It uses
 //! a registry of its own, since here every text is escaped and in configuration files none may be.
 
 mod steps;
