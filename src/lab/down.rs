@@ -20,15 +20,7 @@ pub async fn down(lab: &str, places: &Places, progress: &dyn Progress) -> Result
         &format!("sudo provision lab down {lab}"),
     )?;
     let (directory, record, lock) = open(lab, places)?;
-    let ended = record
-        .spec
-        .hosts
-        .iter()
-        .map(|host| switch_off(&record.spec, host, &directory));
-    for result in super::join_all(ended).await {
-        result?;
-    }
-    keep_packages(places, &record, &directory, progress).await;
+    empty(places, &record, &directory, progress).await?;
     let removed = record.spec.hosts.iter().map(|host| async {
         remove_tree(&directory.host(&host.name).state).await?;
         progress.happened(Happening::Removed {
@@ -50,6 +42,25 @@ pub async fn down(lab: &str, places: &Places, progress: &dyn Progress) -> Result
     Ok(())
 }
 
+/// Switches off all hosts of a lab at the same time, and keeps what they have downloaded.
+async fn empty(
+    places: &Places,
+    record: &Record,
+    directory: &LabDir,
+    progress: &dyn Progress,
+) -> Result<(), LabError> {
+    let ended = record
+        .spec
+        .hosts
+        .iter()
+        .map(|host| switch_off(&record.spec, host, directory));
+    for result in super::join_all(ended).await {
+        result?;
+    }
+    keep_packages(places, record, directory, progress).await;
+    Ok(())
+}
+
 /// Takes all hosts of a lab back to how they were made, with the same keys and addresses, and starts them.
 pub async fn reset(
     lab: &str,
@@ -61,15 +72,7 @@ pub async fn reset(
         &format!("sudo provision lab reset {lab}"),
     )?;
     let (directory, record, lock) = open(lab, places)?;
-    let ended = record
-        .spec
-        .hosts
-        .iter()
-        .map(|host| switch_off(&record.spec, host, &directory));
-    for result in super::join_all(ended).await {
-        result?;
-    }
-    keep_packages(places, &record, &directory, progress).await;
+    empty(places, &record, &directory, progress).await?;
     for known in &record.spec.hosts {
         host::forget(&directory.host(&known.name)).await?;
     }
