@@ -23,7 +23,7 @@ pub(crate) struct TestLab {
     pub(crate) spec: LabSpec,
     pub(crate) places: Places,
     happened: Arc<Mutex<Vec<Happening>>>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
     _range: Flock<std::fs::File>,
 }
 
@@ -38,7 +38,7 @@ impl TestLab {
         // Not below /tmp: that may be a file system that cannot be the upper layer of an overlay.
         let state = tempfile::tempdir_in("/var/tmp").unwrap();
         let places = Places {
-            state: state.path().join("labs"),
+            state: state.path().join("provision/labs"),
             supervisor: PathBuf::from(env!("CARGO_BIN_EXE_provision")),
             ..Places::from_env().unwrap()
         };
@@ -46,7 +46,7 @@ impl TestLab {
             spec: spec(number, distro, hosts),
             places,
             happened: Arc::default(),
-            _state: state,
+            state,
             _range: range,
         }
     }
@@ -157,10 +157,9 @@ impl Drop for TestLab {
             return;
         }
         // A failed test leaves its lab; the program itself removes it, as a user would.
-        let state = self.places.state.join("../..");
         let down = Command::new(&self.places.supervisor)
             .args(["lab", "down", &self.spec.name])
-            .env("XDG_STATE_HOME", state)
+            .env("XDG_STATE_HOME", self.state.path())
             .output();
         println!("removed after the test: {down:?}");
     }
