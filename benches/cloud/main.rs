@@ -1,7 +1,7 @@
 //! How long it takes, and where the time goes: `cargo bench --bench cloud`, as root, alone on the machine.
 //!
 //! Everything is measured in one run on fresh hosts of the same lab, so that the ratios mean something on any machine:
-//! R, one plain transaction of the package manager; our install; the same services the way install guides do it; our second
+//! R, one plain transaction of the package manager (services held back); our install; the same services the way install guides do it; our second
 //! run against one `ssh` a host with the same questions; and our memory. Nothing here passes or fails.
 
 #![allow(

@@ -10,7 +10,7 @@ done
 log=/run/provision/packages.log
 : > "$log"
 : > /run/provision/packages.failure
-setsid sh /run/provision/packages.sh >> "$log" 2>&1 < /dev/null &
+setsid nice -n "$niceness" sh /run/provision/packages.sh >> "$log" 2>&1 < /dev/null &
 worker=$!
 echo "$worker" > /run/provision/packages.pid
 exec 9>&-

@@ -36,6 +36,9 @@ pub struct Packages {
     /// later step of kind `byte_compile` with this name as its `queue`; empty: as usual.
     #[serde(default)]
     pub defer_byte_compile: String,
+    /// How far the transaction gives way to everything else on the host, 0 to 19 as `nice` has it.
+    #[serde(default)]
+    pub niceness: u8,
 }
 
 fn apt() -> PackageManager {
@@ -88,10 +91,12 @@ impl Packages {
         format!(
             "mkdir -p -m 0700 /run/provision && mkdir -p {FOLDER}\n{compiler}\
              cat > /run/provision/packages.sh <<'END-OF-WORKER'\n\
-             packages={} hold={} defer={}\n{worker}END-OF-WORKER\n{}",
+             packages={} hold={} defer={}\n{worker}END-OF-WORKER\n\
+             niceness={}\n{}",
             word(&words(missing)),
             yes(self.hold_services),
             word(&self.defer_byte_compile),
+            self.niceness,
             include_str!("detached.sh")
         )
     }
