@@ -7,6 +7,7 @@ use provision::cli::{self, args::Cli};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli::before_anything_opens(&cli);
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("PROVISION_LOG"))
         .with_writer(std::io::stderr)

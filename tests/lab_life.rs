@@ -9,7 +9,9 @@ mod lab_support;
 use std::collections::BTreeSet;
 
 use lab_support::{TestLab, eventually, here};
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use provision::lab::{self, Distro, HostState, LabError, LabHost};
 
@@ -179,6 +181,22 @@ async fn a_killed_supervisor_is_replaced_without_a_restart_of_the_host() {
     lab.ask_until("one", &format!("test \"$({BOOT})\" != {boot}"));
     lab.down().await;
     assert_eq!(lab.traces(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_lock_of_whoever_starts_a_lab_is_not_kept_by_its_hosts() {
+    let lab = TestLab::new(Distro::Debian12, &["one"]);
+    let lock = tempfile::NamedTempFile::new().unwrap();
+    // Without O_CLOEXEC, as `flock FILE provision ..` hands it on.
+    let inherited = nix::fcntl::open(lock.path(), OFlag::O_RDONLY, Mode::empty()).unwrap();
+    lab.up().await;
+    drop(inherited);
+    for which in ["supervisor", "nspawn"] {
+        let process = lab.process("one", which);
+        let files = here(&format!("readlink /proc/{process}/fd/*"));
+        assert!(!files.contains(lock.path().to_str().unwrap()), "{files}");
+    }
+    lab.down().await;
 }
 
 #[tokio::test]

@@ -29,6 +29,13 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 
+/// What has to come before even the runtime opens a file.
+pub fn before_anything_opens(cli: &Cli) {
+    if let Some(Command::Lab(args::LabCommand::Supervise { .. })) = cli.command {
+        crate::lab::close_inherited_files();
+    }
+}
+
 /// Does what the command line asks for.
 pub async fn main(cli: Cli) -> ExitCode {
     match cli.command.unwrap_or(Command::Apply(cli.apply)) {

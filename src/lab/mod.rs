@@ -54,7 +54,7 @@ pub use places::Places;
 pub use program::ProgramError;
 pub use progress::{Happening, Progress};
 pub use spec::{Backend, Distro, LabHost, LabNet, LabSpec};
-pub use supervise::supervise;
+pub use supervise::{close_inherited_files, supervise};
 pub use up::up;
 
 /// The hosts of a lab that is up.

@@ -52,6 +52,21 @@ pub(crate) fn start(
     Ok(process)
 }
 
+/// Lets go of the files that whoever started the lab had open: a lock among them would be held as long as the host runs.
+/// For a supervisor before it opens any of its own.
+pub fn close_inherited_files() {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let inherited: Vec<i32> = open
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&descriptor| descriptor > 2)
+        .collect();
+    for descriptor in inherited {
+        // The one that read the directory is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
 /// The supervisor itself: returns when the host is off. `lab` is the lab's state directory.
 pub async fn supervise(lab: &Path, host: &str) -> Result<(), LabError> {
     // Not a member of the session that it was started from: that one may end.
