@@ -23,6 +23,9 @@ struct Case {
     /// What the host answered.
     #[serde(default)]
     host: Host,
+    /// What the other host answered, for kinds that ask two.
+    #[serde(default)]
+    other: Host,
     /// What a service answered.
     service: Option<Service>,
     expect: Expect,
@@ -93,6 +96,12 @@ enum ExpectedOp {
         lacks: Vec<String>,
         stdin: Option<String>,
     },
+    Copy {
+        from: String,
+        read: String,
+        /// As `run.has`.
+        has: Vec<String>,
+    },
     Confirmed {
         has: String,
         undo: String,
@@ -132,7 +141,7 @@ impl From<Place> for PathFact {
 }
 
 impl Case {
-    fn facts(host: Host, resource: Option<&Resource>) -> Facts {
+    fn facts(host: Host, asked: Vec<Probe>) -> Facts {
         let mut facts = Facts {
             packages: host.packages,
             units: host.units,
@@ -142,10 +151,6 @@ impl Case {
                 .map(|(path, place)| (path, place.into()))
                 .collect(),
             ..Facts::default()
-        };
-        let asked = match resource.map(Resource::question) {
-            Some(Question::Host(probes)) => probes,
-            _ => Vec::new(),
         };
         for probe in asked {
             if let (Probe::Script(script), Some(answer)) = (probe, &host.script) {
@@ -164,13 +169,29 @@ fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
         Some(case.ensure.kind()),
         "the case is in the wrong folder"
     );
-    let facts = Case::facts(case.host, Some(&case.ensure));
+    let (asked, asked_there) = match case.ensure.question() {
+        Question::Host(probes) => (probes, Vec::new()),
+        Question::Hosts { here, there, .. } => (here, there),
+        _ => (Vec::new(), Vec::new()),
+    };
+    let asks_two = matches!(case.ensure.question(), Question::Hosts { .. });
+    let (here, there) = (
+        Case::facts(case.host, asked),
+        Case::facts(case.other, asked_there),
+    );
     let fact = case.service.map(|service| match service {
         Service::Unknown(why) => ServiceFact::Unknown(why),
         Service::Refused(why) => ServiceFact::Refused(why),
         Service::Answer { refs, found, said } => ServiceFact::Answer { refs, found, said },
     });
-    let answer = fact.as_ref().map_or(Answer::Host(&facts), Answer::Service);
+    let answer = match &fact {
+        Some(fact) => Answer::Service(fact),
+        None if asks_two => Answer::Hosts {
+            here: &here,
+            there: &there,
+        },
+        None => Answer::Host(&here),
+    };
     compare(case.ensure.diff(answer), case.expect);
     Ok(())
 }
@@ -213,13 +234,7 @@ fn compare_op(op: &Op, wanted: &ExpectedOp) {
                 stdin: input,
             },
         ) => {
-            let mut rest = script.as_str();
-            for piece in has {
-                let found = rest.find(piece.as_str());
-                let at =
-                    found.unwrap_or_else(|| panic!("`{piece}` does not come next in\n{script}"));
-                rest = &rest[at + piece.len()..];
-            }
+            has_in_order(script, has);
             for piece in lacks {
                 assert!(
                     !script.contains(piece.as_str()),
@@ -233,12 +248,32 @@ fn compare_op(op: &Op, wanted: &ExpectedOp) {
         }
         (Op::Request(request), ExpectedOp::Request(wanted)) => assert_eq!(request, wanted),
         (Op::Upload { id, .. }, ExpectedOp::Upload { id: wanted }) => assert_eq!(id, wanted),
+        (
+            Op::Copy { from, read, write },
+            ExpectedOp::Copy {
+                from: wanted,
+                read: reading,
+                has,
+            },
+        ) => {
+            assert_eq!((from, read), (wanted, reading));
+            has_in_order(write, has);
+        }
         (Op::Confirmed { script, undo }, ExpectedOp::Confirmed { has, undo: back }) => {
             assert!(script.contains(has.as_str()), "`{has}` is not in\n{script}");
             assert_eq!(undo, back);
         }
         (Op::Poll, ExpectedOp::Poll {}) | (Op::Reboot, ExpectedOp::Reboot {}) => {}
         (op, _) => panic!("another operation: {op:#?}"),
+    }
+}
+
+fn has_in_order(script: &str, pieces: &[String]) {
+    let mut rest = script;
+    for piece in pieces {
+        let found = rest.find(piece.as_str());
+        let at = found.unwrap_or_else(|| panic!("`{piece}` does not come next in\n{script}"));
+        rest = &rest[at + piece.len()..];
     }
 }
 
@@ -264,7 +299,7 @@ fn read(_path: &Path, text: String) -> datatest_stable::Result<()> {
         (Ok(facts), None) => {
             let wanted = Facts {
                 scripts: reading.scripts,
-                ..Case::facts(reading.host, None)
+                ..Case::facts(reading.host, Vec::new())
             };
             assert_eq!(facts, wanted);
         }

@@ -392,6 +392,38 @@ async fn a_step_is_asked_again_after_a_change() {
     assert!(cloud.path("second").exists());
 }
 
+/// Two hosts are asked at once, and what is brought from one to the other is no text. The source changes after the
+/// survey, so both have to be asked again.
+#[tokio::test]
+async fn a_file_of_one_host_is_brought_to_another() {
+    let cloud = Cloud::of(&["a", "b"]).await;
+    let own = |flag: &str| {
+        let output = Command::new("id").arg(flag).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let content: Vec<u8> = (0..=255).cycle().take(3000).collect();
+    std::fs::write(cloud.path("new"), &content).unwrap();
+    std::fs::write(cloud.path("ring"), b"old").unwrap();
+    let build = format!("cp {} {}", cloud.place("new"), cloud.place("ring"));
+    let copy = json!({ "copy": {
+        "path": cloud.place("copy"), "source": cloud.place("ring"), "from": "a",
+        "owner": own("-un"), "group": own("-gn"), "mode": "0640",
+    }});
+    let plan = plan([
+        (cloud.mark("built", "a", "x", &build), &[]),
+        (step("copied", "b", "x", copy), &["built"]),
+    ]);
+    let verdicts = engine::survey(&cloud.engine, &plan).await;
+    assert_eq!((cloud.scripts_of("a"), cloud.scripts_of("b")), (1, 1));
+    let tally = engine::apply(&cloud.engine, &plan, verdicts).await;
+    assert_eq!((tally.changed, tally.failed), (2, 0));
+    assert_eq!(std::fs::read(cloud.path("copy")).unwrap(), content);
+    let mut again = Cloud::of(&[]).await;
+    again.engine.world = cloud.engine.world.clone();
+    assert_eq!(again.apply(&plan).await, Tally::default());
+    assert!(!cloud.close().journal.contains("old"));
+}
+
 // ── Order ───────────────────────────────────────────────────────────────────────────────────────
 
 #[tokio::test]

@@ -86,6 +86,10 @@ pub(super) async fn carry_out(
             Op::Run { script, stdin } => {
                 said = run(world, bus, step, script, stdin, until).await?;
             }
+            Op::Copy { from, read, write } => {
+                let content = fetch(world, step, from, read, until).await?;
+                said = run(world, bus, step, write, &content, until).await?;
+            }
             Op::Confirmed { script, undo } => confirmed(world, step, script, undo).await?,
             Op::Request(request) => {
                 let openstack = world
@@ -148,6 +152,35 @@ fn no_controller(step: &Step) -> Failure {
         "there is no connection to the controller",
     )
     .help("see why the controller was not reached, and run the same command again")
+}
+
+/// What a script prints on another host than the step's.
+async fn fetch(
+    world: &World,
+    step: &Step,
+    from: &str,
+    script: &str,
+    until: Instant,
+) -> Result<Vec<u8>, Failure> {
+    let session = world
+        .session(from)
+        .map_err(|error| Failure::asking(step, &error))?;
+    let command = Command::new(script)
+        .capture_all()
+        .deadline(until.saturating_duration_since(Instant::now()));
+    let output = session
+        .run(command)
+        .await
+        .map_err(|error| not_to_its_end(step, &error))?;
+    if output.success() {
+        return Ok(output.stdout);
+    }
+    let message = format!("{from} did not hand it out: status {}", output.status);
+    let mut failed = Failure::new(step, "step::status", message);
+    failed.problem.tail = output.last_lines(TAIL_LINES);
+    Err(failed.help(format!(
+        "mend the cause on {from} and run the same command again: it goes on from here"
+    )))
 }
 
 async fn run(

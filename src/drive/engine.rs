@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Failure};
 use super::bus::Bus;
-use super::world::{Known, World};
+use super::world::World;
 use crate::model::edit::Edit;
 use crate::model::event::{Event, Outcome, StepId, Verdict};
+use crate::model::facts::Facts;
 use crate::model::plan::{Plan, Step};
 use crate::model::probe::Probe;
-use crate::model::resource::{Change, Diff, Question};
+use crate::model::resource::{Answer, Change, Diff, Question};
 
 /// How long a step that cannot be decided yet is asked again: services need a moment after a start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -73,8 +74,13 @@ pub async fn survey(engine: &Engine, plan: &Plan) -> Verdicts {
     for (index, step) in plan.steps.iter().enumerate() {
         match step.resource.question() {
             Question::Host(_) => {
-                let known = facts.get(step.host()).cloned();
-                verdicts[index] = known.map(|known| step.resource.diff(known.as_answer()));
+                let known = facts.get(step.host());
+                verdicts[index] = known.map(|known| step.resource.diff(Answer::Host(known)));
+            }
+            Question::Hosts { other, .. } => {
+                if let (Some(here), Some(there)) = (facts.get(step.host()), facts.get(other)) {
+                    verdicts[index] = Some(step.resource.diff(Answer::Hosts { here, there }));
+                }
             }
             _ => {
                 let (world, step) = (engine.world.clone(), step.clone());
@@ -105,11 +111,19 @@ pub async fn survey(engine: &Engine, plan: &Plan) -> Verdicts {
 async fn probe_hosts<'a>(
     engine: &Engine,
     questions: impl Iterator<Item = (&'a str, Question<'a>)>,
-) -> BTreeMap<String, Arc<Known>> {
+) -> BTreeMap<String, Facts> {
     let mut by_host: BTreeMap<String, Vec<Probe>> = BTreeMap::new();
+    let mut ask = |host: &str, probes: Vec<Probe>| {
+        by_host.entry(host.to_owned()).or_default().extend(probes);
+    };
     for (host, question) in questions {
-        if let Question::Host(probes) = question {
-            by_host.entry(host.to_owned()).or_default().extend(probes);
+        match question {
+            Question::Host(probes) => ask(host, probes),
+            Question::Hosts { here, other, there } => {
+                ask(host, here);
+                ask(other, there);
+            }
+            _ => {}
         }
     }
     let mut asked = JoinSet::new();
@@ -137,7 +151,7 @@ async fn probe_hosts<'a>(
     let mut known = BTreeMap::new();
     while let Some(Ok((host, facts))) = asked.join_next().await {
         if let Ok(facts) = facts {
-            known.insert(host, Arc::new(Known::Host(facts)));
+            known.insert(host, facts);
         }
     }
     known
@@ -351,11 +365,13 @@ impl Changes {
 
     /// Whether what the survey found for this step must still be so.
     fn none_for(&self, step: &Step) -> bool {
+        let none_on = |host: &str| {
+            let count = self.by_host.get(host);
+            count.is_none_or(|count| count.load(Ordering::SeqCst) == 0)
+        };
         match step.resource.question() {
-            Question::Host(_) => self
-                .by_host
-                .get(step.host())
-                .is_none_or(|count| count.load(Ordering::SeqCst) == 0),
+            Question::Host(_) => none_on(step.host()),
+            Question::Hosts { other, .. } => none_on(step.host()) && none_on(other),
             _ => self.all.load(Ordering::SeqCst) == 0,
         }
     }
@@ -443,7 +459,10 @@ async fn decide(engine: &Engine, step: &Step, until: Instant) -> Result<Diff, Fa
     let patience = until.min(Instant::now() + PATIENCE);
     loop {
         if let Some(openstack) = &engine.world.openstack
-            && !matches!(step.resource.question(), Question::Host(_))
+            && !matches!(
+                step.resource.question(),
+                Question::Host(_) | Question::Hosts { .. }
+            )
         {
             openstack.forget();
         }

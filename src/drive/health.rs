@@ -59,24 +59,31 @@ async fn round(world: &World, checks: &[&Check]) -> Vec<CheckOutcome> {
     let mut asked = JoinSet::new();
     let mut outcomes = Vec::with_capacity(checks.len());
     for (index, check) in checks.iter().enumerate() {
-        outcomes.push(
-            match (check.resource.question(), facts.get(check.host.as_str())) {
-                (Question::Host(_), Some(Ok(facts))) => {
-                    outcome(&check.help, Ok(check.resource.diff(Answer::Host(facts))))
-                }
-                (Question::Host(_), Some(Err(error))) => outcome(&check.help, Err(error.clone())),
-                _ => {
-                    let (world, check) = (world.clone(), (*check).clone());
-                    asked.spawn(async move {
-                        let verdict = world.verdict(&check.host, &check.resource).await;
-                        (index, outcome(&check.help, verdict))
-                    });
-                    CheckOutcome::Unknown {
-                        reason: "it gave no answer".into(),
-                    }
-                }
+        let seen = |host: &str| facts.get(host).map(Result::as_ref);
+        let judged = |verdict| outcome(&check.help, verdict);
+        outcomes.push(match (check.resource.question(), seen(&check.host)) {
+            (Question::Host(_), Some(Ok(here))) => {
+                judged(Ok(check.resource.diff(Answer::Host(here))))
+            }
+            (Question::Hosts { other, .. }, Some(Ok(here))) => match seen(other) {
+                Some(Ok(there)) => judged(Ok(check.resource.diff(Answer::Hosts { here, there }))),
+                Some(Err(error)) => judged(Err(error.clone())),
+                None => judged(Err(AskError::NoSession(other.to_owned()))),
             },
-        );
+            (Question::Host(_) | Question::Hosts { .. }, Some(Err(error))) => {
+                judged(Err(error.clone()))
+            }
+            _ => {
+                let (world, check) = (world.clone(), (*check).clone());
+                asked.spawn(async move {
+                    let verdict = world.verdict(&check.host, &check.resource).await;
+                    (index, outcome(&check.help, verdict))
+                });
+                CheckOutcome::Unknown {
+                    reason: "it gave no answer".into(),
+                }
+            }
+        });
     }
     while let Some(Ok((index, outcome))) = asked.join_next().await {
         outcomes[index] = outcome;
@@ -90,9 +97,17 @@ async fn probe_hosts(
     checks: &[&Check],
 ) -> BTreeMap<String, Result<Facts, AskError>> {
     let mut probes: BTreeMap<String, Vec<Probe>> = BTreeMap::new();
+    let mut ask = |host: &str, own: Vec<Probe>| {
+        probes.entry(host.to_owned()).or_default().extend(own);
+    };
     for check in checks {
-        if let Question::Host(own) = check.resource.question() {
-            probes.entry(check.host.clone()).or_default().extend(own);
+        match check.resource.question() {
+            Question::Host(own) => ask(&check.host, own),
+            Question::Hosts { here, other, there } => {
+                ask(&check.host, here);
+                ask(other, there);
+            }
+            _ => {}
         }
     }
     let mut asked = JoinSet::new();

@@ -36,6 +36,13 @@ pub struct World {
 pub enum Known {
     /// Facts of a host.
     Host(Facts),
+    /// Facts of the step's host and of another one.
+    Hosts {
+        /// The step's host.
+        here: Facts,
+        /// The other one.
+        there: Facts,
+    },
     /// What a service said.
     Service(ServiceFact),
 }
@@ -64,6 +71,7 @@ impl Known {
     pub fn as_answer(&self) -> Answer<'_> {
         match self {
             Self::Host(facts) => Answer::Host(facts),
+            Self::Hosts { here, there } => Answer::Hosts { here, there },
             Self::Service(fact) => Answer::Service(fact),
         }
     }
@@ -96,6 +104,13 @@ impl World {
     pub async fn ask(&self, host: &str, question: &Question<'_>) -> Result<Known, AskError> {
         let known = match question {
             Question::Host(probes) => return self.probe(host, probes).await.map(Known::Host),
+            Question::Hosts { here, other, there } => {
+                let both = tokio::join!(self.probe(host, here), self.probe(other, there));
+                return Ok(Known::Hosts {
+                    here: both.0?,
+                    there: both.1?,
+                });
+            }
             Question::Broker(user) => self.ask_broker(host, user).await?,
             Question::Until(until) => self.ask_until(host, until).await?,
             Question::Api(api) => self.with(|os| async move { os.ask_api(api).await }).await,

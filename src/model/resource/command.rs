@@ -19,7 +19,8 @@ pub struct Command {
     /// POSIX shell, run as root; a status other than 0 is a failure.
     pub run: String,
     /// POSIX shell that reads only. Status 0: in sync, and its last line says why; 75: cannot be
-    /// known yet; anything else: the command is needed, and its last line says why.
+    /// known yet; 77: it must not be, and its last line says why and the way out; anything else: the command is
+    /// needed, and its last line says why.
     /// Absent only with `stamp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless: Option<String>,
@@ -42,6 +43,8 @@ pub struct Command {
 
 /// Status of a guard that cannot tell yet (`EX_TEMPFAIL`).
 const NOT_YET: i32 = 75;
+/// Status of a guard that found something in the way, which the command must not touch (`EX_NOPERM`).
+const REFUSED: i32 = 77;
 
 /// Where stamps are kept on a host. Small files that say which version of an input was worked in.
 const STAMPS: &str = "/var/lib/provision/stamps";
@@ -79,6 +82,7 @@ impl Command {
             0 if guard.last_line().is_empty() => Diff::in_sync("its guard says so"),
             0 => Diff::in_sync(guard.last_line()),
             NOT_YET => Diff::later(guard.last_line()),
+            REFUSED => Diff::refused(guard.last_line()),
             _ => Diff::change(
                 vec![Edit::attribute(
                     "needed",

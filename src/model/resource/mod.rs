@@ -17,6 +17,7 @@ mod block;
 mod broker_user;
 mod call;
 mod command;
+mod copy;
 mod database;
 mod file;
 mod image;
@@ -37,6 +38,7 @@ pub use block::Block;
 pub use broker_user::BrokerUser;
 pub use call::{Call, Find, Holds, Request};
 pub use command::Command;
+pub use copy::Copy;
 pub use database::Database;
 pub use file::{File, Format};
 pub use image::Image;
@@ -61,6 +63,8 @@ pub enum Resource {
     ByteCompile(ByteCompile),
     /// A file's whole content, owner and mode.
     File(File),
+    /// The same file as on another host.
+    Copy(Copy),
     /// Lines that we own inside a file that others own.
     Block(Block),
     /// Some options in a configuration file that a package brings.
@@ -96,6 +100,15 @@ pub enum Resource {
 pub enum Question<'a> {
     /// Ask its host; the answer comes as [`Answer::Host`].
     Host(Vec<Probe>),
+    /// Ask its host and another one; the answer comes as [`Answer::Hosts`].
+    Hosts {
+        /// What the step's host is asked.
+        here: Vec<Probe>,
+        /// The other host's name.
+        other: &'a str,
+        /// What that one is asked.
+        there: Vec<Probe>,
+    },
     /// Look an object up in a service's API.
     Api(&'a Api),
     /// Make a request and look at the reply.
@@ -113,6 +126,13 @@ pub enum Question<'a> {
 pub enum Answer<'a> {
     /// Facts of the step's host, at least those that the question asked for.
     Host(&'a Facts),
+    /// Facts of the step's host and of another one.
+    Hosts {
+        /// The step's host.
+        here: &'a Facts,
+        /// The other one.
+        there: &'a Facts,
+    },
     /// What the service said.
     Service(&'a ServiceFact),
 }
@@ -148,6 +168,16 @@ pub enum Op {
         script: String,
         /// What the script finds on its standard input.
         stdin: Vec<u8>,
+    },
+    /// Brings what another host has: what `read` prints there is the standard input of `write` here. Both
+    /// run as root, and a status other than 0 of either is a failure.
+    Copy {
+        /// The other host's name.
+        from: String,
+        /// POSIX shell for that host.
+        read: String,
+        /// POSIX shell for the step's host.
+        write: String,
     },
     /// Runs a script that may cut our way to the host; it is undone unless a new connection confirms it.
     Confirmed {
@@ -208,7 +238,7 @@ macro_rules! on_host {
     ($kind:expr, $answer:expr) => {
         match $answer {
             Answer::Host(facts) => $kind.diff(facts),
-            Answer::Service(_) => Diff::later("the host has not been asked"),
+            Answer::Hosts { .. } | Answer::Service(_) => Diff::later("the host has not been asked"),
         }
     };
 }
@@ -217,7 +247,7 @@ macro_rules! in_service {
     ($kind:expr, $answer:expr) => {
         match $answer {
             Answer::Service(fact) => $kind.diff(fact),
-            Answer::Host(_) => Diff::later("the service has not been asked"),
+            Answer::Host(_) | Answer::Hosts { .. } => Diff::later("the service has not been asked"),
         }
     };
 }
@@ -238,6 +268,11 @@ impl Resource {
             Self::Command(kind) => Question::Host(kind.probes()),
             Self::Database(kind) => Question::Host(kind.probes()),
             Self::Reboot(kind) => Question::Host(kind.probes()),
+            Self::Copy(kind) => Question::Hosts {
+                here: kind.probes(),
+                other: &kind.from,
+                there: kind.source_probes(),
+            },
             Self::BrokerUser(kind) => Question::Broker(kind),
             Self::Api(kind) => Question::Api(kind),
             Self::Call(kind) => Question::Call(kind),
@@ -261,6 +296,12 @@ impl Resource {
             Self::Command(kind) => on_host!(kind, answer),
             Self::Database(kind) => on_host!(kind, answer),
             Self::Reboot(kind) => on_host!(kind, answer),
+            Self::Copy(kind) => match answer {
+                Answer::Hosts { here, there } => kind.diff(here, there),
+                Answer::Host(_) | Answer::Service(_) => {
+                    Diff::later("the hosts have not been asked")
+                }
+            },
             Self::BrokerUser(kind) => in_service!(kind, answer),
             Self::Api(kind) => in_service!(kind, answer),
             Self::Call(kind) => in_service!(kind, answer),
@@ -284,6 +325,7 @@ impl Resource {
             Self::Packages(_) => "packages",
             Self::ByteCompile(_) => "byte_compile",
             Self::File(_) => "file",
+            Self::Copy(_) => "copy",
             Self::Block(_) => "block",
             Self::Options(_) => "options",
             Self::Directory(_) => "directory",

@@ -92,7 +92,9 @@ impl Wait {
                 ServiceFact::Answer { said, .. } => Some(said.clone().unwrap_or_default()),
                 ServiceFact::Unknown(why) | ServiceFact::Refused(why) => Some(why.clone()),
             },
-            (_, Answer::Host(_)) => return Diff::later("the service has not been asked"),
+            (_, Answer::Host(_) | Answer::Hosts { .. }) => {
+                return Diff::later("the service has not been asked");
+            }
         };
         match why_not {
             None => Diff::in_sync(&self.says),
