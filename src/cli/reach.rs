@@ -66,6 +66,7 @@ pub(crate) fn lab_spec(cloud: &Cloud, distro: &str) -> Result<LabSpec, Problem> 
         name: cloud.name.to_string(),
         backend: lab::Backend::Nspawn,
         distro,
+        base: None,
         hosts: cloud
             .hosts
             .iter()

@@ -66,8 +66,9 @@ chroot "$root" systemctl --quiet mask systemd-modules-load.service
 mkdir -p "$root"/var/cache/apt/archives/partial
 "#;
 
-/// The directory of the base of this distribution; builds it where it is not there yet.
-pub(crate) async fn base(
+/// The directory of the base of this distribution; builds it where it is not there yet. Nothing may be changed
+/// in it: labs share it.
+pub async fn base(
     places: &Places,
     distro: Distro,
     progress: &dyn Progress,

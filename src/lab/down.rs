@@ -111,6 +111,9 @@ async fn switch_off(spec: &LabSpec, host: &LabHost, lab: &LabDir) -> Result<(), 
 
 /// A cache that cannot be filled is no reason to keep a lab.
 async fn keep_packages(places: &Places, record: &Record, lab: &LabDir, progress: &dyn Progress) {
+    if record.spec.base.is_some() {
+        return;
+    }
     let hosts = record.spec.hosts.iter().map(|host| lab.host(&host.name));
     if let Ok((packages, bytes)) = debs::harvest(places, record.spec.distro, hosts).await
         && packages > 0

@@ -140,8 +140,7 @@ pub(crate) async fn keypair(private: &Path, comment: &str) -> Result<String, Lab
 }
 
 fn own_files(spec: &LabSpec, host: &LabHost, resolvers: &str) -> Vec<OwnFile> {
-    let LabHost { name, address, .. } = host;
-    let prefix = spec.management.network.prefix_len();
+    let LabHost { name, .. } = host;
     let gateway = spec.management.gateway;
     let mut files = vec![
         own("etc/hostname", 0o644, format!("{name}\n")),
@@ -156,14 +155,7 @@ fn own_files(spec: &LabSpec, host: &LabHost, resolvers: &str) -> Vec<OwnFile> {
             format!("{:032x}\n", rand::random::<u128>()),
         ),
         own("etc/resolv.conf", 0o644, resolvers),
-        own(
-            "etc/systemd/network/10-eth0.network",
-            0o644,
-            format!(
-                "[Match]\nName=eth0\n\n[Network]\nAddress={address}/{prefix}\nGateway={gateway}\n\
-                 IPv6AcceptRA=no\n"
-            ),
-        ),
+        address_file(spec, host),
     ];
     if spec.distro == Distro::Debian13 {
         // This server refuses addresses that often connect without a login; the lab asks often whether it answers.
@@ -171,6 +163,33 @@ fn own_files(spec: &LabSpec, host: &LabHost, resolvers: &str) -> Vec<OwnFile> {
         files.push(own("etc/ssh/sshd_config.d/lab-machine.conf", 0o644, exempt));
     }
     files
+}
+
+/// Tells a host its address, in the way that its base keeps addresses.
+fn address_file(spec: &LabSpec, host: &LabHost) -> OwnFile {
+    let address = host.address;
+    let prefix = spec.management.network.prefix_len();
+    let gateway = spec.management.gateway;
+    let scripts = "etc/sysconfig/network-scripts";
+    let base = spec.base.as_ref();
+    if base.is_some_and(|base| base.join(scripts).is_dir()) {
+        return own(
+            "etc/sysconfig/network-scripts/ifcfg-eth0",
+            0o644,
+            format!(
+                "TYPE=Ethernet\nBOOTPROTO=none\nNAME=eth0\nDEVICE=eth0\nONBOOT=yes\n\
+                 IPADDR={address}\nPREFIX={prefix}\nGATEWAY={gateway}\n"
+            ),
+        );
+    }
+    own(
+        "etc/systemd/network/10-eth0.network",
+        0o644,
+        format!(
+            "[Match]\nName=eth0\n\n[Network]\nAddress={address}/{prefix}\nGateway={gateway}\n\
+             IPv6AcceptRA=no\n"
+        ),
+    )
 }
 
 /// This machine's name servers, as far as its hosts can reach them.
@@ -281,6 +300,20 @@ mod tests {
         assert!(network.contains("Address=10.0.0.100/24\nGateway=10.0.0.1\n"));
         assert_eq!(text("etc/machine-id").trim().len(), 32);
         assert_eq!(text("etc/resolv.conf"), "nameserver 192.0.2.53\n");
+    }
+
+    #[test]
+    fn a_host_with_network_scripts_is_told_its_address_there() {
+        let base = tempfile::tempdir().unwrap();
+        fs::create_dir_all(base.path().join("etc/sysconfig/network-scripts")).unwrap();
+        let mut lab = spec();
+        lab.base = Some(base.path().to_owned());
+        let file = address_file(&lab, &lab.hosts[1]);
+        assert_eq!(file.path, "etc/sysconfig/network-scripts/ifcfg-eth0");
+        assert!(
+            file.text
+                .contains("IPADDR=10.0.0.101\nPREFIX=24\nGATEWAY=10.0.0.1\n")
+        );
     }
 
     #[test]

@@ -47,6 +47,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use base::base;
 pub use down::{down, harvest, reset};
 pub use error::LabError;
 pub use list::{HostState, LabHostSummary, LabSummary, list, ssh_command};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,11 @@ pub struct LabSpec {
     pub backend: Backend,
     /// What the hosts run.
     pub distro: Distro,
+    /// A root file system made out of that distribution's, in place of the plain one: a directory that nothing
+    /// changes while the lab is there. Where it has `/etc/sysconfig/network-scripts`, hosts are told their
+    /// address there, else by systemd-networkd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
     /// The hosts, at least one.
     pub hosts: Vec<LabHost>,
     /// The network of `eth0`, with this machine's address in it.
@@ -111,6 +117,12 @@ impl LabSpec {
         if let Some(problem) = name_problem(&self.name, 32) {
             return Some(format!("its name {problem}"));
         }
+        if let Some(base) = self.base.as_ref().filter(|base| !base.join("etc").is_dir()) {
+            return Some(format!(
+                "its base `{}` is no root file system",
+                base.display()
+            ));
+        }
         for (what, net) in [
             ("management", &self.management),
             ("provider", &self.provider),
@@ -172,6 +184,9 @@ impl LabSpec {
         if self.distro != recorded.distro {
             let (have, want) = (recorded.distro.name(), self.distro.name());
             return Err(differs(format!("with {have} hosts, not {want}")));
+        }
+        if self.base != recorded.base {
+            return Err(differs("with hosts made from another base".to_owned()));
         }
         for (what, have, want) in [
             ("management", recorded.management, self.management),
@@ -241,6 +256,7 @@ pub(crate) mod tests {
             name: "lab".to_owned(),
             backend: Backend::Nspawn,
             distro: Distro::Debian13,
+            base: None,
             hosts: vec![
                 host("controller", "10.0.0.100"),
                 host("compute1", "10.0.0.101"),
@@ -294,6 +310,21 @@ pub(crate) mod tests {
         assert_eq!(
             problem(|lab| lab.provider.gateway = [10, 0, 2, 1].into()),
             "lab `lab`: the provider gateway 10.0.2.1 is not in 10.0.1.0/24"
+        );
+    }
+
+    #[test]
+    fn a_base_of_ones_own_must_be_a_root_file_system_and_stays() {
+        assert_eq!(
+            problem(|lab| lab.base = Some("/nonexistent".into())),
+            "lab `lab`: its base `/nonexistent` is no root file system"
+        );
+        let mut wanted = spec();
+        wanted.base = Some("/".into());
+        wanted.check().unwrap();
+        assert_eq!(
+            wanted.added_since(&spec()).unwrap_err().to_string(),
+            "lab `lab` already exists, but with hosts made from another base"
         );
     }
 

@@ -126,7 +126,10 @@ async fn recorded(
             });
         }
         None => {
-            let base = base::base(places, spec.distro, progress).await?;
+            let base = match &spec.base {
+                Some(own) => own.clone(),
+                None => base::base(places, spec.distro, progress).await?,
+            };
             Record {
                 spec: spec.clone(),
                 base,
@@ -179,7 +182,7 @@ async fn bring_up(
     if boots {
         let is_new = !directory.made().exists();
         host::make(spec, wanted, &directory, key).await?;
-        if is_new {
+        if is_new && spec.base.is_none() {
             debs::stock(places, spec.distro, &directory).await?;
         }
         progress.happened(Happening::Booting { host: name.clone() });

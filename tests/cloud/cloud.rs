@@ -12,7 +12,7 @@ use crate::program::{Ended, Running, start};
 
 /// Everything that the tests write is below.
 pub(crate) fn workplace() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cloud")
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME"))
 }
 
 /// What people may want to look at afterwards.
@@ -54,21 +54,29 @@ pub(crate) fn remove_labs() {
 pub(crate) struct Cloud {
     pub(crate) name: &'static str,
     pub(crate) answer_file: PathBuf,
-    third: u8,
+    /// The first three numbers of the management network's addresses.
+    pub(crate) network: String,
     count: AtomicU32,
 }
 
 impl Cloud {
     /// The cloud of a shipped answer file under another name, in the networks `10.94.<third>` and the next.
     pub(crate) fn of(shipped: &str, name: &'static str, third: u8) -> Self {
+        let network = format!("10.94.{third}");
+        let text = renamed(shipped, name, &network);
+        Self::with(name, &network, &text)
+    }
+
+    /// The cloud of an answer file's text.
+    pub(crate) fn with(name: &'static str, network: &str, text: &str) -> Self {
         let cloud = Self {
             name,
             answer_file: workplace().join(format!("{name}.toml")),
-            third,
+            network: network.to_owned(),
             count: AtomicU32::new(0),
         };
         std::fs::create_dir_all(workplace()).unwrap();
-        std::fs::write(&cloud.answer_file, renamed(shipped, name, third)).unwrap();
+        std::fs::write(&cloud.answer_file, text).unwrap();
         cloud
     }
 
@@ -123,7 +131,7 @@ impl Cloud {
 
     /// The controller's address.
     pub(crate) fn controller(&self) -> String {
-        format!("10.94.{}.100", self.third)
+        format!("{}.100", self.network)
     }
 
     /// Runs a command on a host, by the system's own SSH client.
@@ -149,15 +157,21 @@ impl Cloud {
     }
 }
 
+/// The network after this one: `10.94.1` after `10.94.0`.
+pub(crate) fn next(network: &str) -> String {
+    let (start, third) = network.rsplit_once('.').unwrap();
+    format!("{start}.{}", third.parse::<u8>().unwrap() + 1)
+}
+
 /// A shipped answer file for another lab; nothing else of it is changed.
-fn renamed(shipped: &str, name: &str, third: u8) -> String {
+pub(crate) fn renamed(shipped: &str, name: &str, network: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("answer-files")
         .join(shipped);
     let text = std::fs::read_to_string(path).unwrap();
     let moved = text
-        .replace("10.0.0.", &format!("10.94.{third}."))
-        .replace("10.0.1.", &format!("10.94.{}.", third + 1));
+        .replace("10.0.0.", &format!("{network}."))
+        .replace("10.0.1.", &format!("{}.", next(network)));
     let named: Vec<String> = moved
         .lines()
         .map(|line| match line.starts_with("name = ") {

@@ -24,6 +24,7 @@ mod identity;
 mod listing;
 mod program;
 mod secrecy;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -52,7 +53,11 @@ fn main() -> ExitCode {
             nix::unistd::geteuid().is_root(),
             "these tests make containers and bridges: run them as root"
         );
-        stop_when_asked(keep);
+        stop::when_asked(move || {
+            if !keep {
+                cloud::remove_labs();
+            }
+        });
         if !wanted.on_existing {
             // What a run that was killed has left.
             cloud::remove_labs();
@@ -70,30 +75,4 @@ fn main() -> ExitCode {
             cloud::remove_labs();
         }
     })
-}
-
-/// Labs outlive the process that made them, so Ctrl-C has to remove them.
-fn stop_when_asked(keep: bool) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = async {
-        let mut interrupt = signal(SignalKind::interrupt()).unwrap();
-        let mut terminate = signal(SignalKind::terminate()).unwrap();
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    std::thread::spawn(move || {
-        runtime.block_on(wait);
-        println!("stopped: removing what there is");
-        program::end_all();
-        if !keep {
-            cloud::remove_labs();
-        }
-        std::process::exit(130);
-    });
 }

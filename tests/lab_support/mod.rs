@@ -228,6 +228,7 @@ fn spec(number: u8, distro: Distro, hosts: &[&str]) -> LabSpec {
         name: format!("t-{number}"),
         backend: Backend::Nspawn,
         distro,
+        base: None,
         hosts: hosts.iter().zip(10..).map(host).collect(),
         management: net(number),
         provider: net(number + 1),

@@ -1,0 +1,1 @@
+"""What stands in for OpenStack: as much of each service as others can see."""
